@@ -1,0 +1,71 @@
+#include "framework/core/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <stdexcept>
+#include <string>
+
+namespace mtrank {
+namespace {
+
+TEST(ThreadPool, EveryTaskRunsOnceWhateverTheThreads) {
+  for (const int threads : {1, 2, 3, 16}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.threads(), threads);
+    for (const int tasks : {0, 1, 2, 7, 1000}) {
+      std::vector<int> count(static_cast<size_t>(tasks), 0);
+      pool.run(tasks, [&](int task, int thread) {
+        ASSERT_GE(thread, 0);
+        ASSERT_LT(thread, threads);
+        ++count[static_cast<size_t>(task)];
+      });
+      EXPECT_EQ(count, std::vector<int>(static_cast<size_t>(tasks), 1)) << threads << " threads";
+    }
+  }
+}
+
+TEST(ThreadPool, ManyShortRunsSeeEachOthersWrites) {
+  ThreadPool pool(3);
+  std::vector<int> values(8, 0);
+  for (int i = 0; i < 5000; ++i) {
+    pool.run(8, [&](int task, int) { values[static_cast<size_t>(task)] += task; });
+  }
+  for (int task = 0; task < 8; ++task) EXPECT_EQ(values[static_cast<size_t>(task)], 5000 * task);
+}
+
+TEST(ThreadPool, TheLowestFailingTaskIsRethrownAndThePoolGoesOn) {
+  ThreadPool pool(4);
+  for (int round = 0; round < 200; ++round) {
+    try {
+      pool.run(64, [](int task, int) {
+        if (task % 10 == 3) throw std::runtime_error(std::to_string(task));
+      });
+      FAIL() << "nothing was thrown";
+    } catch (const std::runtime_error& e) {
+      EXPECT_STREQ(e.what(), "3");
+    }
+  }
+  std::atomic<int> ran{0};
+  pool.run(10, [&](int, int) { ++ran; });
+  EXPECT_EQ(ran, 10);
+}
+
+TEST(ThreadPool, ANestedRunIsABug) {
+  ThreadPool pool(2);
+  EXPECT_THROW(pool.run(2, [&](int, int) { pool.run(2, [](int, int) {}); }), std::logic_error);
+}
+
+TEST(ThreadPool, AThreadsOwnScratchIsNeverShared) {
+  ThreadPool pool(4);
+  std::vector<int> busy(4, 0);  // plain ints: the thread sanitizer would see two tasks on one thread number
+  for (int i = 0; i < 100; ++i) {
+    pool.run(20, [&](int, int thread) {
+      EXPECT_EQ(++busy[static_cast<size_t>(thread)], 1);
+      --busy[static_cast<size_t>(thread)];
+    });
+  }
+}
+
+}  // namespace
+}  // namespace mtrank
