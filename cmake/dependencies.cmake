@@ -27,3 +27,8 @@ mtrank_need(nlohmann/json.hpp "" nlohmann-json3-dev)
 mtrank_need(zlib.h z zlib1g-dev)
 mtrank_need(zstd.h zstd libzstd-dev)
 mtrank_need(xxhash.h "" libxxhash-dev)
+
+# yaml-cpp's headers do not say their version; `mtrank doctor` wants to.
+pkg_check_modules(YAML_CPP QUIET yaml-cpp)
+set_source_files_properties(framework/cli/doctor.cpp PROPERTIES COMPILE_DEFINITIONS
+  MTRANK_YAML_CPP_VERSION="${YAML_CPP_VERSION}")

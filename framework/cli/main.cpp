@@ -1,6 +1,3 @@
-#include <cstdio>
+#include "framework/cli/command.h"
 
-int main() {
-  std::printf("mtrank %s\n", MTRANK_VERSION);
-  return 0;
-}
+int main(int argc, char** argv) { return mtrank::cli::run(argc, argv); }
