@@ -1,8 +1,10 @@
 #pragma once
 
-/// On a function that device code may call as well. Empty where no CUDA compiler reads the header.
+#include "framework/core/isa.h"
+
+/// On a function that device code may call as well.
 #if defined(__CUDACC__)
-#define MTRANK_HD __host__ __device__
+#define MTRANK_HD __host__ __device__ __forceinline__
 #else
-#define MTRANK_HD
+#define MTRANK_HD MTRANK_INLINE
 #endif

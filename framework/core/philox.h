@@ -2,10 +2,10 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <string_view>
 
 #include "framework/core/host_device.h"
+#include "framework/core/portable_math.h"
 
 namespace mtrank {
 
@@ -64,36 +64,9 @@ MTRANK_HD constexpr uint32_t uniform_below(uint32_t n, uint32_t high, uint32_t l
   return static_cast<uint32_t>(((uint64_t{n} * low >> 32) + uint64_t{n} * high) >> 32);
 }
 
-/// Inverse of the standard normal distribution function (Wichura, AS 241 PPND16, 1988; relative error 1e-15).
-/// Built from +, -, *, / and sqrt alone, so its bits do not depend on a maths library. 0 < p < 1.
-MTRANK_HD inline double normal_quantile(double p);
-
-/// Standard normal from words 0 and 1 of a block; `normal01_pair` also uses words 2 and 3.
-MTRANK_HD inline double normal01(const PhiloxBlock& b) { return normal_quantile(uniform_open(b[0], b[1])); }
-MTRANK_HD inline void normal01_pair(const PhiloxBlock& b, double out[2]) {
-  out[0] = normal_quantile(uniform_open(b[0], b[1]));
-  out[1] = normal_quantile(uniform_open(b[2], b[3]));
-}
-
 namespace philox_detail {
 
-/// Natural logarithm of a positive, normal double: x = m 2^e with m in [sqrt(1/2), sqrt(2)), then the series of atanh.
-MTRANK_HD inline double log_positive(double x) {
-  uint64_t bits;
-  memcpy(&bits, &x, 8);
-  int exponent = static_cast<int>(bits >> 52) - 1023;
-  bits = (bits & 0xFFFFFFFFFFFFFull) | 0x3FF0000000000000ull;
-  double m;
-  memcpy(&m, &bits, 8);
-  if (m > 1.4142135623730951) m *= 0.5, ++exponent;
-  const double s = (m - 1.0) / (m + 1.0);
-  const double z = s * s;
-  double sum = 0;
-  for (int k = 23; k >= 1; k -= 2) sum = sum * z + 1.0 / k;
-  return exponent * 0.6931471805599453 + 2.0 * s * sum;
-}
-
-MTRANK_HD inline double ratio(const double (&a)[8], const double (&b)[8], double r) {
+MTRANK_HD double ratio(const double (&a)[8], const double (&b)[8], double r) {
   double num = a[7], den = b[7];
   for (int i = 6; i >= 0; --i) num = num * r + a[i], den = den * r + b[i];
   return num / den;
@@ -101,7 +74,9 @@ MTRANK_HD inline double ratio(const double (&a)[8], const double (&b)[8], double
 
 }  // namespace philox_detail
 
-MTRANK_HD inline double normal_quantile(double p) {
+/// Inverse of the standard normal distribution function (Wichura, AS 241 PPND16, 1988; relative error 1e-15).
+/// Built from +, -, *, / and sqrt alone, so its bits do not depend on a maths library. 0 < p < 1.
+MTRANK_HD double normal_quantile(double p) {
   const double q = p - 0.5;
   if (q <= 0.425 && q >= -0.425) {
     const double a[8] = {3.3871328727963666080e0,  1.3314166789178437745e+2, 1.9715909503065514427e+3,
@@ -117,7 +92,7 @@ MTRANK_HD inline double normal_quantile(double p) {
                          5.2264952788528545610e+3};
     return q * philox_detail::ratio(a, b, 0.180625 - q * q);
   }
-  const double r = sqrt(-philox_detail::log_positive(q < 0 ? p : 1.0 - p));
+  const double r = sqrt(-portable_log(q < 0 ? p : 1.0 - p));
   double x;
   if (r <= 5.0) {
     const double a[8] = {1.42343711074968357734e0,  4.63033784615654529590e0, 5.76949722146069140550e0,
@@ -147,6 +122,13 @@ MTRANK_HD inline double normal_quantile(double p) {
     x = philox_detail::ratio(a, b, r - 5.0);
   }
   return q < 0 ? -x : x;
+}
+
+/// Standard normal from words 0 and 1 of a block; `normal01_pair` also uses words 2 and 3.
+MTRANK_HD double normal01(const PhiloxBlock& b) { return normal_quantile(uniform_open(b[0], b[1])); }
+MTRANK_HD void normal01_pair(const PhiloxBlock& b, double out[2]) {
+  out[0] = normal_quantile(uniform_open(b[0], b[1]));
+  out[1] = normal_quantile(uniform_open(b[2], b[3]));
 }
 
 }  // namespace mtrank
