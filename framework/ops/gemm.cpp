@@ -1,0 +1,291 @@
+#include "framework/ops/gemm.h"
+
+#include <algorithm>
+#include <memory>
+#include <new>
+
+#include "framework/core/isa.h"
+#include "framework/ops/gemm_kernels.h"
+
+namespace mtrank::gemm {
+namespace {
+
+static_assert(panel_columns == panel_width);
+
+/// A row block of the packed left operand stays in L2, a panel of so many steps and a tile in L1.
+constexpr int64_t block_rows = 252, block_depth = 256;
+/// Columns at once where partial chains or a packed right operand need memory of their own.
+constexpr int64_t block_columns = 512;
+/// From so few columns on, rows go side by side in vectors instead.
+constexpr int64_t narrow_columns = 8;
+
+const Kernels& kernels() {
+#if defined(__x86_64__)
+  if (isa() == Isa::avx512) return avx512_kernels();
+  if (isa() == Isa::avx2) return avx2_kernels();
+#endif
+  return scalar_kernels();
+}
+
+/// Memory of this thread, kept from call to call; aligned to 64 bytes, not initialised.
+class Workspace {
+ public:
+  float* get(size_t floats) {
+    if (floats > size_) {
+      data_.reset();
+      data_.reset(static_cast<float*>(::operator new (floats * sizeof(float), std::align_val_t{64})));
+      size_ = floats;
+    }
+    return data_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(float* p) const { ::operator delete (p, std::align_val_t{64}); }
+  };
+  std::unique_ptr<float, Free> data_;
+  size_t size_ = 0;
+};
+thread_local Workspace left_space, right_space, chain_space;
+
+/// `count` things in `parts` runs whose sizes differ by at most one.
+struct Split {
+  int64_t count, parts;
+  static Split at_most(int64_t count, int64_t size) { return {count, std::max<int64_t>(1, (count + size - 1) / size)}; }
+  int64_t begin(int64_t part) const { return count * part / parts; }
+  int64_t size(int64_t part) const { return begin(part + 1) - begin(part); }
+};
+
+/// The left operand, [rows, steps]: A itself, or Aᵀ where the products run down the rows of A.
+struct Left {
+  const float* a;
+  int64_t lda;
+  bool transposed;
+
+  void pack(int64_t row, int64_t rows, int64_t step, int64_t steps, float* to) const {
+    if (transposed) return kernels().copy(a + step * lda + row, lda, rows, steps, to, rows);
+    kernels().transpose(a + row * lda + step, lda, rows, steps, to, rows);
+  }
+};
+
+/// C [m, n] = left [m, k] * right, with right [k, n] packed in panels of all k steps.
+struct Product {
+  int64_t m, k, n;
+  Left left;
+  const float* right;
+  float* c;
+  int64_t ldc;
+  Epilogue epilogue;
+};
+
+/// One row block times one block of steps, for columns [first, first + columns); `chains` holds what the steps before
+/// left and takes what they leave. Null: this block is the whole chain.
+void multiply_block(const Product& p, int64_t row, int64_t rows, const Split& depth, int64_t part, int64_t first,
+                    int64_t columns, float* chains, int64_t ld_chains) {
+  const Split tiles = Split::at_most(rows, kernels().rows);
+  const int64_t steps = depth.size(part), step = depth.begin(part);
+  float* packed = left_space.get(rows * steps + 16);
+  for (int64_t i = 0; i < tiles.parts; ++i)
+    p.left.pack(row + tiles.begin(i), tiles.size(i), step, steps, packed + tiles.begin(i) * steps);
+  const bool last = part + 1 == depth.parts;
+  const Epilogue& e = p.epilogue;
+  for (int64_t j = first; j < first + columns; j += panel_columns) {
+    Tile t;
+    t.columns = std::min(panel_columns, p.n - j);
+    t.depth = steps;
+    t.b = p.right + j * p.k + step * panel_columns;
+    t.b_step = panel_columns;
+    for (int64_t i = 0; i < tiles.parts; ++i) {
+      const int64_t begin = tiles.begin(i);
+      t.rows = t.a_stride = tiles.size(i);
+      t.a = packed + begin * steps;
+      float* chain = chains + begin * ld_chains + j - first;
+      t.start = part > 0 ? chain : nullptr;
+      t.ld_start = ld_chains;
+      t.c = last ? p.c + (row + begin) * p.ldc + j : chain;
+      t.ldc = last ? p.ldc : ld_chains;
+      if (last) t.bias = e.bias ? e.bias + j : nullptr, t.accumulate = e.accumulate, t.relu = e.relu;
+      kernels().tile(t);
+    }
+    if (last && e.after) e.after(e.context, row, rows, j, t.columns);
+  }
+}
+
+void multiply_blocked(const Product& p) {
+  const Split depth = Split::at_most(p.k, block_depth), blocks = Split::at_most(p.m, block_rows);
+  // A partial chain waits in C, unless C's old values are still needed.
+  const bool own_chains = depth.parts > 1 && p.epilogue.accumulate;
+  const int64_t width = own_chains ? block_columns : p.n;
+  for (int64_t block = 0; block < blocks.parts; ++block) {
+    const int64_t row = blocks.begin(block), rows = blocks.size(block);
+    for (int64_t j = 0; j < p.n; j += width) {
+      const int64_t columns = std::min(width, p.n - j);
+      float* chains = own_chains ? chain_space.get(rows * width) : p.c + row * p.ldc + j;
+      for (int64_t part = 0; part < depth.parts; ++part)
+        multiply_block(p, row, rows, depth, part, j, columns, chains, own_chains ? width : p.ldc);
+    }
+  }
+}
+
+/// A few rows: the right operand is read once, in its order.
+void multiply_few_rows(const Product& p) {
+  const int64_t widest = kernels().columns(p.m);
+  for (int64_t j = 0; j < p.n;) {
+    int64_t width = widest;
+    while (width / panel_columns > panels(p.n - j)) width /= 2;
+    Tile t;
+    t.rows = p.m;
+    t.columns = std::min(width, p.n - j);
+    t.depth = p.k;
+    t.a = p.left.a;
+    t.row_major = true;
+    t.a_stride = p.left.lda;
+    t.b = p.right + j * p.k;
+    t.b_step = panel_columns;
+    t.b_panel = panel_columns * p.k;
+    t.c = p.c + j;
+    t.ldc = p.ldc;
+    t.bias = p.epilogue.bias ? p.epilogue.bias + j : nullptr;
+    t.accumulate = p.epilogue.accumulate;
+    t.relu = p.epilogue.relu;
+    kernels().tile(t);
+    j += width;
+  }
+  if (p.epilogue.after) p.epilogue.after(p.epilogue.context, 0, p.m, 0, p.n);
+}
+
+/// Stores chains [n, 32], one column a row of C.
+void store_narrow(const Product& p, const float* chains, int64_t row, int64_t rows) {
+  Tile t;
+  t.rows = 1;
+  t.columns = p.n;
+  t.bias = p.epilogue.bias;
+  t.accumulate = p.epilogue.accumulate;
+  t.relu = p.epilogue.relu;
+  for (int64_t i = 0; i < rows; ++i) {
+    float chain[narrow_columns];
+    for (int64_t j = 0; j < p.n; ++j) chain[j] = chains[j * panel_columns + i];
+    t.c = p.c + (row + i) * p.ldc;
+    finish_by_element(t, chain, 0);
+  }
+  if (p.epilogue.after) p.epilogue.after(p.epilogue.context, row, rows, 0, p.n);
+}
+
+/// A few columns: 32 rows of C side by side in vectors. `source` gives 32 columns of leftᵀ, step by step.
+template <class Source>
+void multiply_narrow(const Product& p, const float* right, int64_t ld_right, const Source& source) {
+  const Split depth = Split::at_most(p.k, block_depth);
+  for (int64_t row = 0; row < p.m; row += panel_columns) {
+    float chains[narrow_columns * panel_columns];
+    Tile t;
+    t.rows = p.n;
+    t.columns = panel_columns;
+    t.a_stride = ld_right;
+    t.c = chains;
+    t.ldc = t.ld_start = panel_columns;
+    const int64_t rows = std::min(panel_columns, p.m - row);
+    for (int64_t part = 0; part < depth.parts; ++part) {
+      t.depth = depth.size(part);
+      t.a = right + depth.begin(part) * ld_right;
+      t.start = part > 0 ? chains : nullptr;
+      source(row, rows, depth.begin(part), t);
+      kernels().tile(t);
+    }
+    store_narrow(p, chains, row, rows);
+  }
+}
+
+/// Packs 32 rows of A side by side.
+void multiply_narrow(const Product& p) {
+  multiply_narrow(p, p.right, panel_columns, [&](int64_t row, int64_t rows, int64_t step, Tile& t) {
+    float* packed = left_space.get(block_depth * panel_columns + 16);
+    for (int64_t i = 0; i < panel_columns; i += 16)
+      kernels().transpose(p.left.a + (row + i) * p.left.lda + step, p.left.lda, std::clamp<int64_t>(rows - i, 0, 16),
+                          t.depth, packed + i, panel_columns);
+    t.b = packed;
+    t.b_step = panel_columns;
+  });
+}
+
+/// Columns of A lie side by side already; only a last run of less than 32 is copied.
+void weight_gradient_narrow(const Product& p, const float* dy, int64_t lddy) {
+  multiply_narrow(p, dy, lddy, [&](int64_t row, int64_t rows, int64_t step, Tile& t) {
+    t.b = p.left.a + step * p.left.lda + row;
+    t.b_step = p.left.lda;
+    if (rows == panel_columns) return;
+    float* packed = left_space.get(block_depth * panel_columns);
+    kernels().copy(t.b, p.left.lda, rows, t.depth, packed, panel_columns);
+    t.b = packed;
+    t.b_step = panel_columns;
+  });
+}
+
+bool narrow(int64_t n) { return n <= std::min(narrow_columns, kernels().rows); }
+
+}  // namespace
+
+void pack(int64_t k, int64_t n, const float* w, int64_t ld, float* packed, int64_t first, int64_t last) {
+  for (int64_t p = first; p < last; ++p) {
+    const int64_t j = p * panel_columns;
+    kernels().copy(w + j, ld, std::min(panel_columns, n - j), k, packed + j * k, panel_columns);
+  }
+}
+
+void pack_transposed(int64_t k, int64_t n, const float* w, int64_t ld, float* packed, int64_t first, int64_t last) {
+  for (int64_t p = first; p < last; ++p) {
+    const int64_t j = p * panel_columns, columns = std::min(panel_columns, n - j);
+    float* to = packed + j * k;
+    if (columns < panel_columns) std::fill_n(to, panel_columns * k, 0.0f);
+    for (int64_t i = 0; i < columns; i += 16)
+      kernels().transpose(w + (j + i) * ld, ld, std::min<int64_t>(columns - i, 16), k, to + i, panel_columns);
+  }
+}
+
+void multiply(int64_t m, int64_t k, int64_t n, const float* a, int64_t lda, const float* packed, float* c, int64_t ldc,
+              const Epilogue& epilogue) {
+  if (m <= 0 || n <= 0) return;
+  const Product p{m, k, n, {a, lda, false}, packed, c, ldc, epilogue};
+  if (kernels().columns(m) > 0) return multiply_few_rows(p);
+  if (narrow(n)) return multiply_narrow(p);
+  multiply_blocked(p);
+}
+
+void weight_gradient(int64_t m, int64_t k, int64_t n, const float* a, int64_t lda, const float* dy, int64_t lddy,
+                     float* dw, int64_t lddw, bool accumulate) {
+  if (k <= 0 || n <= 0) return;
+  Epilogue epilogue;
+  epilogue.accumulate = accumulate;
+  if (narrow(n)) return weight_gradient_narrow({k, m, n, {a, lda, true}, nullptr, dw, lddw, epilogue}, dy, lddy);
+  for (int64_t j = 0; j < n; j += block_columns) {
+    const int64_t columns = std::min(block_columns, n - j);
+    float* packed = right_space.get(packed_floats(m, columns));
+    pack(m, columns, dy + j, lddy, packed);
+    multiply_blocked({k, m, columns, {a, lda, true}, packed, dw + j, lddw, epilogue});
+  }
+}
+
+void bias_gradient(int64_t m, int64_t n, const float* dy, int64_t lddy, float* db, bool accumulate) {
+  for_isa([=]() MTRANK_INLINE_LAMBDA {
+    constexpr int64_t width = 256;
+    for (int64_t j0 = 0; j0 < n; j0 += width) {
+      const int64_t columns = n - j0 < width ? n - j0 : width;
+      float sums[width] = {};
+      for (int64_t i = 0; i < m; ++i) {
+        const float* row = dy + i * lddy + j0;
+        for (int64_t j = 0; j < columns; ++j) sums[j] += row[j];
+      }
+      for (int64_t j = 0; j < columns; ++j) db[j0 + j] = accumulate ? db[j0 + j] + sums[j] : sums[j];
+    }
+  });
+}
+
+size_t multiply_floats(int64_t m, int64_t k, int64_t n) {
+  const int64_t left = std::max(block_rows * std::min(k, block_depth) + 16, block_depth * panel_columns + 16);
+  return left + (k > block_depth ? std::min(m, block_rows) * std::min(n, block_columns) : 0);
+}
+
+size_t weight_gradient_floats(int64_t m, int64_t k, int64_t n) {
+  return multiply_floats(k, m, n) + packed_floats(m, std::min(n, block_columns));
+}
+
+}  // namespace mtrank::gemm
