@@ -1,0 +1,48 @@
+#include "framework/ops/activation.h"
+
+#include "framework/core/error.h"
+#include "framework/ops/elementwise.h"
+
+namespace mtrank {
+
+Activation parse_activation(const std::string& name) {
+  constexpr const char* names[] = {"none", "relu", "gelu", "silu", "tanh", "sigmoid"};
+  for (size_t i = 0; i < std::size(names); ++i)
+    if (name == names[i]) return static_cast<Activation>(i);
+  throw ShapeError("activation '" + name + "' is not one of none, relu, gelu, silu, tanh, sigmoid");
+}
+
+bool saves_input(Activation activation) {
+  bool saves = false;
+  with_activation(activation, [&](auto f) { saves = decltype(f)::kSavesInput; });
+  return saves;
+}
+
+namespace ops {
+namespace {
+
+template <class T>
+void activation_gradient_cpu(const OpCall& call) {
+  const View dy = call.in[0], y = call.in[1], z = call.in[2], dz = call.out[0];
+  const bool add = call.accumulate[0];
+  with_activation(parse_activation(call.node.attributes.text("activation")), [&](auto f) {
+    for_isa([=]() MTRANK_INLINE_LAMBDA {
+      for (int64_t r = 0; r < dz.rows; ++r) {
+        const T *g = dy.row<const T>(r), *out = y.row<const T>(r);
+        const T* in = decltype(f)::kSavesInput ? z.row<const T>(r) : out;
+        write_row(dz.row<T>(r), dz.cols, add,
+                  [=](int64_t i) MTRANK_INLINE_LAMBDA { return g[i] * decltype(f)::derivative(in[i], out[i]); });
+      }
+    });
+  });
+}
+
+}  // namespace
+
+const Op activation_gradient{.name = "activation_gradient",
+                             .summary = "dz = dy * f'(z)",
+                             .cpu_f32 = activation_gradient_cpu<float>,
+                             .cpu_f64 = activation_gradient_cpu<double>};
+
+}  // namespace ops
+}  // namespace mtrank

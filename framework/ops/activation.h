@@ -1,0 +1,121 @@
+#pragma once
+
+#include <string>
+
+#include "framework/core/math.h"
+#include "framework/ops/ops.h"
+
+namespace mtrank {
+
+/// Element-wise activations, value and derivative side by side, for both devices. `kSavesInput`: the derivative needs
+/// the pre-activation z, not just y = f(z).
+enum class Activation : uint8_t { none, relu, gelu, silu, tanh, sigmoid };
+
+template <Activation A>
+struct ActivationOf;
+
+template <>
+struct ActivationOf<Activation::none> {
+  static constexpr bool kSavesInput = false;
+  template <class T>
+  MTRANK_HD static T value(T z) {
+    return z;
+  }
+  template <class T>
+  MTRANK_HD static T derivative(T, T) {
+    return T(1);
+  }
+};
+template <>
+struct ActivationOf<Activation::relu> {
+  static constexpr bool kSavesInput = false;
+  template <class T>
+  MTRANK_HD static T value(T z) {
+    return z < T(0) ? T(0) : z;
+  }
+  template <class T>
+  MTRANK_HD static T derivative(T, T y) {
+    return y > T(0) ? T(1) : T(0);
+  }
+};
+/// Exact: z Φ(z), with erf.
+template <>
+struct ActivationOf<Activation::gelu> {
+  static constexpr bool kSavesInput = true;
+  template <class T>
+  MTRANK_HD static T cdf(T z) {
+    return T(0.5) * (T(1) + math::erf(z * T(0.70710678118654752)));
+  }
+  template <class T>
+  MTRANK_HD static T value(T z) {
+    return z * cdf(z);
+  }
+  template <class T>
+  MTRANK_HD static T derivative(T z, T) {
+    return cdf(z) + z * (T(0.39894228040143268) * math::exp(T(-0.5) * z * z));
+  }
+};
+template <>
+struct ActivationOf<Activation::silu> {
+  static constexpr bool kSavesInput = true;
+  template <class T>
+  MTRANK_HD static T value(T z) {
+    return z * math::sigmoid(z);
+  }
+  template <class T>
+  MTRANK_HD static T derivative(T z, T) {
+    const T s = math::sigmoid(z);
+    return s * (T(1) + z * (T(1) - s));
+  }
+};
+template <>
+struct ActivationOf<Activation::tanh> {
+  static constexpr bool kSavesInput = false;
+  template <class T>
+  MTRANK_HD static T value(T z) {
+    return math::tanh(z);
+  }
+  template <class T>
+  MTRANK_HD static T derivative(T, T y) {
+    return T(1) - y * y;
+  }
+};
+template <>
+struct ActivationOf<Activation::sigmoid> {
+  static constexpr bool kSavesInput = false;
+  template <class T>
+  MTRANK_HD static T value(T z) {
+    return math::sigmoid(z);
+  }
+  template <class T>
+  MTRANK_HD static T derivative(T, T y) {
+    return y * (T(1) - y);
+  }
+};
+
+/// Calls f with the ActivationOf of `a`.
+template <class F>
+void with_activation(Activation a, const F& f) {
+  switch (a) {
+    case Activation::none:
+      return f(ActivationOf<Activation::none>{});
+    case Activation::relu:
+      return f(ActivationOf<Activation::relu>{});
+    case Activation::gelu:
+      return f(ActivationOf<Activation::gelu>{});
+    case Activation::silu:
+      return f(ActivationOf<Activation::silu>{});
+    case Activation::tanh:
+      return f(ActivationOf<Activation::tanh>{});
+    case Activation::sigmoid:
+      return f(ActivationOf<Activation::sigmoid>{});
+  }
+}
+
+/// The names configs use: none, relu, gelu, silu, tanh, sigmoid. Throws ShapeError for another.
+Activation parse_activation(const std::string& name);
+bool saves_input(Activation activation);
+
+/// activation_gradient: dz = dy * f'(z). dy, y, z, dz [B, C]; z is absent where f' needs only y. Deterministic.
+
+}  // namespace mtrank
