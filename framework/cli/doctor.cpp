@@ -65,9 +65,16 @@ Rows machine() {
   return rows;
 }
 
+std::string cuda() {
+#ifdef MTRANK_CUDA
+  return "built against the toolkit " MTRANK_CUDA ", but this version has no kernels for it yet";
+#else
+  return "not in this build: it trains and scores on the CPU alone";
+#endif
+}
+
 Rows missing() {
-  Rows rows = {{"cuda", "not in this build: it trains and scores on the CPU alone"},
-               {"mpi", "not in this build: one process a job"}};
+  Rows rows = {{"cuda", cuda()}, {"mpi", "not in this build: one process a job"}};
   if (isa() == Isa::scalar)
     rows.emplace_back("vector kernels", "this CPU has neither AVX2 nor AVX-512, or MTRANK_ISA=scalar is set: slow");
   if (access("/dev/shm", W_OK) != 0 && access("/tmp", W_OK) != 0)

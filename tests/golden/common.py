@@ -29,7 +29,7 @@ class Golden:
         self.tensors[name] = np.ascontiguousarray(a)
 
     def save(self):
-        path = os.path.join(HERE, self.name + ".safetensors")
+        path = os.path.join(HERE, self.name + ".safetensors")  # an absolute name stays where it is
         save_file(self.tensors, path, {k: json.dumps(v) for k, v in sorted(self.attributes.items())})
         print(f"{path}: {len(self.attributes)} cases, {os.path.getsize(path)} bytes")
 

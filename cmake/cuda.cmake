@@ -1,0 +1,15 @@
+# The CUDA device: asked for and missing is an error that names the package.
+include(CheckLanguage)
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER)
+  message(FATAL_ERROR "MTRANK_CUDA=ON needs nvcc, which was not found. Install cuda-nvcc-13-0 and cuda-libraries-dev-13-0, "
+                      "set CMAKE_CUDA_COMPILER, or configure with -DMTRANK_CUDA=OFF")
+endif()
+set(CMAKE_CUDA_ARCHITECTURES 80 90 CACHE STRING "GPU architectures to build for")
+enable_language(CUDA)
+set(CMAKE_CUDA_STANDARD 20)
+find_package(CUDAToolkit REQUIRED)
+file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS cuda/*.cu cuda/*.cpp)
+list(APPEND sources ${cuda_sources})
+target_link_libraries(mtrank_dependencies INTERFACE CUDA::cudart CUDA::cublasLt)
+target_compile_definitions(mtrank_dependencies INTERFACE MTRANK_CUDA="${CUDAToolkit_VERSION}")

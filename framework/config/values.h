@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "framework/config/fields.h"
+
+/// Values that configs write as one text.
+namespace mtrank {
+
+/// `name`, `name(a, b)`: the name and its arguments as text.
+struct Call {
+  std::string name;
+  std::vector<std::string> args;
+  std::vector<size_t> offsets;  ///< of the arguments in the text
+};
+std::optional<TextError> parse_call(std::string_view text, Call& out);
+
+/// `512MiB`, `2GB`, `65536`.
+struct ByteSize {
+  int64_t bytes = 0;
+  std::optional<TextError> parse_text(std::string_view text);
+  std::string text() const;
+  static const char* type_name() { return "size"; }
+};
+
+/// `epoch`, `2 epochs`, `1000 steps`, `90 seconds`, `10 minutes`, `1 hour`; a bare number counts steps.
+struct Interval {
+  enum class Unit { epochs, steps, seconds };
+  Unit unit = Unit::epochs;
+  int64_t count = 1;
+  std::optional<TextError> parse_text(std::string_view text);
+  std::string text() const;
+  static const char* type_name() { return "interval"; }
+};
+
+/// How parameters start. fan_in is uniform in ±1/sqrt(inputs), glorot uniform in ±sqrt(6/(inputs+outputs)), he normal
+/// with deviation sqrt(2/inputs).
+struct Init {
+  enum class Kind { normal, uniform, zeros, constant, fan_in, glorot, he };
+  Kind kind = Kind::normal;
+  double a = 0.01;  ///< deviation of normal, lower end of uniform, the constant
+  double b = 0;     ///< upper end of uniform
+  static Init normal(double deviation) { return {Kind::normal, deviation, 0}; }
+  static Init uniform(double low, double high) { return {Kind::uniform, low, high}; }
+  static Init zeros() { return {Kind::zeros, 0, 0}; }
+  static Init fan_in() { return {Kind::fan_in, 0, 0}; }
+  std::optional<TextError> parse_text(std::string_view text);
+  std::string text() const;
+  static const char* type_name() { return "initializer"; }
+};
+
+/// A metric as configs name it: `auc`, `gauc(user_id)`, `gauc(user_id, unweighted)`.
+struct MetricSpec {
+  std::string name;
+  std::vector<std::string> args;
+  Location at;
+  std::optional<TextError> parse_text(std::string_view text);
+  std::string text() const;
+  static const char* type_name() { return "metric"; }
+};
+
+/// What decides the best checkpoint: a metric of one task, or its mean over the tasks that have it: `mean.auc`.
+struct BestSpec {
+  std::string scope = "mean";  ///< "mean" or a task
+  MetricSpec metric;
+  Location at;
+  std::optional<TextError> parse_text(std::string_view text);
+  std::string text() const { return scope + "." + metric.text(); }
+  static const char* type_name() { return "task.metric"; }
+};
+
+/// What the config layer must know of each metric to refuse an impossible one.
+struct MetricRule {
+  const char* name;
+  bool binary, regression;  ///< the labels it is defined for
+  bool needs_key;           ///< gauc(column)
+  bool higher_is_better;    ///< for `best`; meaningless when it cannot be best
+  bool can_be_best;
+  const char* help;
+};
+std::span<const MetricRule> metric_rules();
+const MetricRule* metric_rule(std::string_view name);
+
+}  // namespace mtrank

@@ -1,0 +1,64 @@
+#include "framework/train/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+namespace mtrank {
+namespace {
+
+constexpr double kBarSeconds = 0.2, kLineSeconds = 5;
+
+}  // namespace
+
+bool is_terminal(std::FILE* stream) { return isatty(fileno(stream)) == 1; }
+
+int terminal_width(std::FILE* stream) {
+  winsize size{};
+  return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+ProgressPrinter::ProgressPrinter(std::FILE* out, LogFormat format, bool terminal)
+    : out_(out), format_(format), terminal_(terminal && format == LogFormat::text) {}
+
+ProgressPrinter::~ProgressPrinter() { finish(); }
+
+void ProgressPrinter::show(const TrainProgress& p, double now) {
+  next_ = now + (terminal_ ? kBarSeconds : kLineSeconds);
+  if (!terminal_) {
+    std::fprintf(out_, "%s\n", (format_ == LogFormat::json ? format_json(p) : format_line(p)).c_str());
+  } else {
+    erase_bar();
+    bar_ = format_bar(p, terminal_width(out_) - 1);  // the last column would wrap on some terminals
+    std::fputs(bar_.c_str(), out_);
+  }
+  std::fflush(out_);
+}
+
+void ProgressPrinter::message(const std::string& text) {
+  const std::string bar = bar_;
+  erase_bar();
+  if (format_ == LogFormat::json) {
+    const nlohmann::ordered_json line{{"event", "message"}, {"text", text}};
+    std::fprintf(out_, "%s\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  } else {
+    std::fprintf(out_, "%s\n", text.c_str());
+  }
+  bar_ = bar;
+  std::fputs(bar_.c_str(), out_);
+  std::fflush(out_);
+}
+
+void ProgressPrinter::finish() {
+  if (!bar_.empty()) std::fputc('\n', out_);
+  bar_.clear();
+  std::fflush(out_);
+}
+
+void ProgressPrinter::erase_bar() {
+  if (!bar_.empty()) std::fputs("\r\033[K", out_);
+  bar_.clear();
+}
+
+}  // namespace mtrank
