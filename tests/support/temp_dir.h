@@ -10,10 +10,10 @@
 namespace mtrank {
 
 /// A fixture with an empty directory of its own, gone when the test ends.
-class TempDirTest : public testing::Test {
+class TempDirTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
     dir_ =
         "/tmp/mtrank_" + std::string(test->test_suite_name()) + "_" + test->name() + "_" + std::to_string(::getpid());
     for (char& c : dir_) c = c == '/' && &c > &dir_[5] ? '_' : c;
