@@ -145,7 +145,7 @@ SafetensorsReader::SafetensorsReader(const std::string& path) : file_(path) {
   SafetensorsHeader parsed = parse_safetensors_header(path, header_, file_.size() - 8 - header_size);
   metadata_ = std::move(parsed.metadata);
   for (TensorEntry& tensor : parsed.tensors) {
-    if (tensor.name.rfind("_pad.", 0) != 0) tensors_.push_back(std::move(tensor));
+    (tensor.name.rfind("_pad.", 0) == 0 ? padding_ : tensors_).push_back(std::move(tensor));
   }
   for (size_t i = 0; i < tensors_.size(); ++i) by_name_.emplace(tensors_[i].name, i);
 }

@@ -67,6 +67,8 @@ class SafetensorsReader {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   /// In the order of the file, without padding.
   const std::vector<TensorEntry>& tensors() const { return tensors_; }
+  /// The `_pad.N` tensors.
+  const std::vector<TensorEntry>& padding() const { return padding_; }
   /// Null when there is none.
   const TensorEntry* find(std::string_view name) const;
   /// Throws FileError naming what is missing or differs. An extent of -1 in `shape` fits any.
@@ -82,7 +84,7 @@ class SafetensorsReader {
   disk::Input file_;
   std::string header_;
   std::map<std::string, std::string> metadata_;
-  std::vector<TensorEntry> tensors_;
+  std::vector<TensorEntry> tensors_, padding_;
   std::map<std::string, size_t, std::less<>> by_name_;
 };
 
