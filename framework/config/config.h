@@ -341,10 +341,13 @@ Config load_config(const std::string& path, const std::vector<std::string>& over
 Config load_config_text(const std::string& text, const std::string& name, const std::vector<std::string>& overrides,
                         Diagnostics& diagnostics);
 
+/// A bundle's copy of its config, which names no files.
+Config load_portable(const std::string& text, const std::string& name, Diagnostics& diagnostics);
+
 /// The config with every default filled in; reads back to the same config.
 Node resolved_tree(const Config& config);
 std::string resolved_yaml(const Config& config);
-/// The bundle's copy: no paths, device, threads, memory or cache.
+/// The bundle's copy: no paths, split, device, threads, memory or cache.
 Node portable_tree(const Config& config);
 std::string portable_yaml(const Config& config);
 /// The dotted path of the first key whose value differs, with both values: "train.batch_size: 2048, now 4096"; "" when

@@ -115,9 +115,6 @@ void DataConfig::check(const Node& node, Diagnostics& d) const {
   if (!files.empty() && !split)
     d.warning(Code::no_effect, at("files"),
               "without `split` every row of `files` is trained on and nothing is evaluated");
-  if (files.empty() && train.empty())
-    d.error(Code::missing_key, node.at, "no training data: `train` is missing",
-            "give `train:`, or `files:` and `split:`");
   if (delimiter.size() > 1 || delimiter == "\"" || delimiter == "\n" || delimiter == "\r")
     d.error(Code::out_of_bounds, node.find("delimiter")->at, "`delimiter` must be one byte, and no quote or line end",
             "a tab is \"\\t\"");

@@ -295,7 +295,9 @@ Node parse_yaml(std::shared_ptr<const Source> source, Diagnostics& diagnostics) 
   } catch (const GiveUp&) {
     return {};
   } catch (const YAML::Exception& e) {
-    diagnostics.error(Code::syntax, positions.at(e.mark), "not valid YAML: " + e.msg);
+    const bool variable = positions.tail(e.mark.line, 0).find("${") != std::string_view::npos;
+    diagnostics.error(Code::syntax, positions.at(e.mark), "not valid YAML: " + e.msg,
+                      variable ? "inside { } and [ ] quote a value with ${...}" : "");
     return {};
   }
   Node root = builder.take();

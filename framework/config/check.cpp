@@ -1,0 +1,421 @@
+#include <algorithm>
+#include <set>
+
+#include "framework/config/build.h"
+
+namespace mtrank {
+namespace {
+
+template <class T>
+std::vector<std::string> names_of(const std::vector<T>& things) {
+  std::vector<std::string> out;
+  for (const T& thing : things) out.push_back(thing.name);
+  return out;
+}
+
+void append(std::vector<std::string>& out, const std::vector<std::string>& more) {
+  out.insert(out.end(), more.begin(), more.end());
+}
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool is_identifier(const std::string& name) {
+  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  return !name.empty() && letter(name[0]) &&
+         std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+}
+
+/// Names that something refers to, "kind:name".
+class Used {
+ public:
+  void add(const char* kind, const std::string& name) { names_.insert(std::string(kind) + ":" + name); }
+  bool has(const char* kind, const std::string& name) const { return names_.count(std::string(kind) + ":" + name) > 0; }
+
+ private:
+  std::set<std::string> names_;
+};
+
+class Checker {
+ public:
+  Checker(const Config& config, Diagnostics& d) : c_(config), d_(d) {}
+
+  void run() {
+    check_names();
+    check_labels();
+    check_tables();
+    check_layers();
+    check_tasks();
+    check_metrics();
+    check_outputs();
+    check_columns();
+  }
+
+  struct Unused {
+    const char* kind;
+    Name name;
+    std::string help;
+  };
+  std::vector<Unused> unused() const {
+    std::vector<Unused> out;
+    for (const Label& label : c_.labels)
+      if (!used_.has("label", label.name)) out.push_back({"label", label.name, "give it a task, or remove it"});
+    for (const Table& table : c_.tables)
+      if (table.declared && !used_.has("table", table.name))
+        out.push_back({"table", table.name, "name it in a feature: table: " + table.name});
+    for (const Feature& group : c_.feature_groups)
+      if (!group_used(group)) out.push_back({"feature", group.name, "name it in a layer's `from`, or remove it"});
+    for (const Layer& layer : c_.layers)
+      if (!used_.has("layer", layer.name))
+        out.push_back({"layer", layer.name, "name it in the `from` of a layer or a tower"});
+    return out;
+  }
+
+ private:
+  bool group_used(const Feature& group) const {
+    if (used_.has("feature", group.name)) return true;
+    if (!group.one_a_column) return false;
+    return std::any_of(group.columns.begin(), group.columns.end(),
+                       [&](const Name& n) { return used_.has("feature", n); });
+  }
+
+  /// Reports a name that is none of the candidates; the nearest one counts as used, so that a slip is one error.
+  void undefined(const char* kind, const Name& name, const std::vector<std::string>& candidates) {
+    d_.error(Code::undefined_name, name.at, std::string("there is no ") + kind + " `" + name + "`",
+             suggestion(name, candidates, "there are"));
+    const std::string near = nearest(name, candidates);
+    for (const char* any : {"label", "table", "feature", "layer"}) used_.add(any, near);
+  }
+
+  bool use_label(const Name& name) {
+    used_.add("label", name);
+    if (c_.label(name)) return true;
+    return undefined("label", name, names_of(c_.labels)), false;
+  }
+
+  template <class T>
+  void distinct(const std::vector<T>& things, const char* kind) {
+    std::set<std::string> seen;
+    for (const T& thing : things)
+      if (!seen.insert(thing.name).second)
+        d_.error(Code::duplicate_name, thing.name.at, std::string(kind) + " `" + thing.name + "` is defined twice");
+  }
+
+  void check_names() {
+    distinct(c_.features, "feature");
+    for (const Layer& layer : c_.layers) {
+      if (layer.name == "features")
+        d_.error(Code::duplicate_name, layer.at, "`features` stands for all features and cannot name a layer");
+      else if (c_.feature(layer.name) || c_.feature_group(layer.name))
+        d_.error(Code::duplicate_name, layer.at, "`" + layer.name + "` is a feature and a layer", "rename one of them");
+    }
+    for (const Feature& group : c_.feature_groups) {
+      if (group.name == "features")
+        d_.error(Code::duplicate_name, group.name.at, "`features` stands for all features and cannot name one");
+      const Feature* same = group.one_a_column ? c_.feature(group.name) : nullptr;
+      if (same && std::find(group.columns.begin(), group.columns.end(), group.name) == group.columns.end())
+        d_.error(Code::duplicate_name, group.name.at, "`" + group.name + "` is a feature and a group of features");
+    }
+    const auto identifiers = [&](const auto& things, const char* kind) {
+      for (const auto& thing : things)
+        if (!is_identifier(thing.name))
+          d_.error(Code::malformed, thing.name.at, std::string("`") + thing.name + "` cannot name a " + kind,
+                   "letters, digits and _, no digit first: expressions use it");
+    };
+    identifiers(c_.labels, "label");
+    identifiers(c_.tasks, "task");
+  }
+
+  void check_labels() {
+    for (const Label& label : c_.labels) {
+      if (label.positive && label.type == LabelType::regression)
+        d_.error(Code::does_not_apply, c_.at("labels." + label.name + ".positive"),
+                 "`positive` does not apply to a regression label");
+      for (const Feature& feature : c_.features) {
+        for (const Name& column : feature.columns)
+          if (column == label.column) leak(feature, column, label);
+        if (feature.weights && *feature.weights == label.column) leak(feature, *feature.weights, label);
+      }
+    }
+    if (c_.data.sample)
+      for (const Name& name : c_.data.sample->when.names()) use_label(name);
+  }
+
+  void leak(const Feature& feature, const Name& column, const Label& label) {
+    d_.error(Code::label_leak, column.at,
+             "feature `" + feature.name + "` reads `" + column + "`, the column of label `" + label.name + "`",
+             "a label is not known when the model scores: remove the feature");
+  }
+
+  void check_tables() {
+    std::vector<std::string> candidates = names_of(c_.tables);
+    for (const Feature& feature : c_.features) {
+      if (!feature.has_table()) continue;
+      used_.add("table", feature.table);
+      const Table* table = c_.table(feature.table);
+      if (!table) {
+        undefined("table", feature.table, candidates);
+        continue;
+      }
+      const auto buckets = static_cast<int64_t>(feature.boundaries.size()) + 2;
+      if (feature.type == FeatureType::bucket && (table->ids != IdSpace::integer || table->rows < buckets))
+        d_.error(Code::impossible_setting, feature.table.at.known() ? feature.table.at : feature.name.at,
+                 "the buckets of `" + feature.name + "` need a table with ids: int and at least " +
+                     std::to_string(buckets) + " rows",
+                 "remove `table`: a bucket feature owns a table of the right size");
+      if (feature.unseen == Unseen::drop && table->ids != IdSpace::vocab)
+        d_.warning(Code::no_effect, feature.name.at,
+                   "`unseen: drop` of `" + feature.name + "` has no effect: only a vocabulary has unseen ids");
+    }
+    for (const Table& table : c_.tables)
+      for (const Name& name : table.vocab_from) check_vocab_from(table, name);
+  }
+
+  void check_vocab_from(const Table& table, const Name& name) {
+    const auto features = c_.features_named(name);
+    if (features.empty()) return undefined("feature", name, names_of(c_.features));
+    for (const Feature* feature : features)
+      if (feature->table != table.name && c_.table(feature->table))
+        d_.error(Code::impossible_setting, name.at,
+                 "feature `" + feature->name + "` fills the vocabulary of `" + table.name + "` but uses table `" +
+                     feature->table + "`",
+                 "give it table: " + table.name);
+  }
+
+  /// `above` is the number of layers that may be referred to.
+  void check_from(const std::vector<Name>& from, size_t above, const std::string& self) {
+    std::set<std::string> seen;
+    for (const Name& name : from) {
+      if (!seen.insert(name).second)
+        d_.error(Code::duplicate_name, name.at, "`" + name + "` is listed twice in one `from`");
+      const auto features = c_.features_named(name);
+      for (const Feature* feature : features) used_.add("feature", feature->name);
+      used_.add("feature", name);
+      if (!features.empty() || name == "features") continue;
+      const auto layer =
+          std::find_if(c_.layers.begin(), c_.layers.end(), [&](const Layer& l) { return l.name == name; });
+      used_.add("layer", name);
+      const auto place = static_cast<size_t>(layer - c_.layers.begin());
+      if (layer == c_.layers.end())
+        undefined_input(name, above);
+      else if (name == self)
+        d_.error(Code::bad_order, name.at, "layer `" + name + "` feeds itself",
+                 "a layer reads layers above it and features");
+      else if (place >= above)
+        d_.error(Code::bad_order, name.at,
+                 "layer `" + name + "` is defined below, on line " + std::to_string(layer->at.line),
+                 "a layer reads layers above it and features: move `" + name + "` up");
+    }
+  }
+
+  void undefined_input(const Name& name, size_t above) {
+    std::vector<std::string> candidates;
+    for (size_t i = 0; i < above; ++i) candidates.push_back(c_.layers[i].name);
+    append(candidates, names_of(c_.features));
+    append(candidates, names_of(c_.feature_groups));
+    candidates.emplace_back("features");
+    undefined("layer or feature", name, candidates);
+  }
+
+  void check_layers() {
+    for (size_t i = 0; i < c_.layers.size(); ++i) {
+      const Layer& layer = c_.layers[i];
+      if (layer.type.empty())
+        d_.error(Code::missing_key, layer.at, "layer `" + layer.name + "` has no `type`",
+                 "such as mlp, dcn_v2 or mmoe");
+      check_from(layer.from, i, layer.name);
+    }
+    for (const Task& task : c_.tasks) check_from(task.tower.from, c_.layers.size(), "");
+  }
+
+  void check_tasks() {
+    double total = 0;
+    for (const Task& task : c_.tasks) {
+      total += task.weight;
+      const Label* label = use_label(task.label) ? c_.label(task.label) : nullptr;
+      const bool number = label && label->type == LabelType::regression;
+      const bool loss_of_binary = task.loss && (task.loss->type == LossType::bce || task.loss->type == LossType::focal);
+      if (number && loss_of_binary)
+        d_.error(Code::impossible_setting, setting(task, "loss"),
+                 std::string("the loss ") + enum_name(task.loss->type) + " needs a 0/1 label, `" + label->name +
+                     "` is a regression label",
+                 "use mse or huber");
+      if (task.only_when) check_only_when(task, label);
+      if (task.trained_as) check_trained_as(task, number, loss_of_binary);
+    }
+    if (!c_.tasks.empty() && total == 0)
+      d_.error(Code::impossible_setting, setting(c_.tasks[0], "weight"),
+               "the weight of every task is 0: there is nothing to train");
+  }
+
+  Location setting(const Task& task, const char* key) const {
+    for (const std::string& path : {"tasks." + task.name + "." + key, std::string("defaults.task.") + key})
+      if (const Node* node = c_.tree.find_path(path)) return node->at;
+    return task.at;
+  }
+
+  void check_only_when(const Task& task, const Label* label) {
+    for (const Name& name : task.only_when->names()) use_label(name);
+    for (const auto& clause : task.only_when->clauses)
+      if (label && clause.name == label->name && label->type == LabelType::binary)
+        d_.error(Code::impossible_setting, task.only_when->at,
+                 "`only_when` of `" + task.name + "` looks at its own label: one class would be left",
+                 "name the label of an earlier step of the funnel");
+  }
+
+  void check_trained_as(const Task& task, bool number, bool loss_of_binary) {
+    const Expression& product = *task.trained_as;
+    bool has_itself = false;
+    for (const Name& name : product.names()) {
+      has_itself |= name == task.name;
+      const Task* factor = c_.task(name);
+      if (!factor) undefined("task", name, names_of(c_.tasks));
+    }
+    if (!product.is_product())
+      d_.error(Code::impossible_setting, product.at, "`trained_as` must be a product of tasks",
+               "write it like click * " + task.name);
+    else if (!has_itself)
+      d_.error(Code::impossible_setting, product.at,
+               "`trained_as` of `" + task.name + "` leaves out `" + task.name + "` itself",
+               "its tower would never be trained: add * " + task.name);
+    if (task.only_when)
+      d_.error(Code::conflict, task.only_when->at, "`trained_as` takes the loss over all rows, `only_when` over some",
+               "keep one of them");
+    if (number || (task.loss && !loss_of_binary))
+      d_.error(Code::impossible_setting, product.at, "`trained_as` needs a 0/1 label and its loss");
+  }
+
+  bool metric_fits(const MetricRule& rule, const Task& task) const {
+    const Label* label = c_.label(task.label);
+    if (!label) return true;
+    return label->type == LabelType::binary ? rule.binary : rule.regression;
+  }
+
+  void check_metrics() {
+    std::set<std::string> seen;
+    for (const MetricSpec& metric : c_.eval.metrics) {
+      const MetricRule* rule = metric_rule(metric.name);
+      if (!rule) continue;
+      if (!seen.insert(metric.text()).second)
+        d_.error(Code::duplicate_name, metric.at, "metric `" + metric.text() + "` is listed twice");
+      if (!c_.tasks.empty() &&
+          std::none_of(c_.tasks.begin(), c_.tasks.end(), [&](const Task& t) { return metric_fits(*rule, t); }))
+        d_.error(Code::impossible_metric, metric.at,
+                 "`" + metric.name + "` needs a 0/1 label, and every task is a regression", "use mse, rmse or mae");
+    }
+    if (c_.eval.best) check_best(*c_.eval.best);
+    if (!c_.data.has_valid() && c_.eval.patience)
+      d_.warning(Code::no_effect, c_.at("eval.patience"), "`patience` has no effect without validation data");
+    if (!c_.data.has_valid() && c_.eval.best)
+      d_.warning(Code::no_effect, c_.at("eval.best"), "`best` has no effect without validation data");
+    if (c_.eval.patience && !c_.eval.best && c_.data.has_valid())
+      d_.error(Code::impossible_setting, c_.at("eval.patience"), "`patience` needs a metric to wait for: set `best`");
+  }
+
+  void check_best(const BestSpec& best) {
+    const MetricRule* rule = metric_rule(best.metric.name);
+    if (!rule) return;
+    std::vector<std::string> listed, scopes = names_of(c_.tasks);
+    for (const MetricSpec& metric : c_.eval.metrics) listed.push_back(metric.text());
+    scopes.emplace_back("mean");
+    Name scope(best.scope, best.at);
+    scope.at.length = static_cast<int>(best.scope.size());
+    if (!contains(scopes, best.scope)) undefined("task", scope, scopes);
+    if (!contains(listed, best.metric.text()))
+      d_.error(Code::impossible_metric, best.at,
+               "`best` looks at `" + best.metric.text() + "`, which is not among the metrics",
+               suggestion(best.metric.text(), listed, "there are"));
+    if (!rule->can_be_best)
+      d_.error(Code::impossible_metric, best.at, "`" + best.metric.name + "` does not say which checkpoint is better",
+               "its ideal is a value in between: use logloss or ece");
+    if (const Task* task = c_.task(best.scope); task && !metric_fits(*rule, *task))
+      d_.error(Code::impossible_metric, best.at,
+               "`" + best.metric.name + "` needs a 0/1 label, `" + task->label + "` is a regression label",
+               "use mse, rmse or mae");
+  }
+
+  void check_outputs() {
+    for (const Output& output : c_.outputs) {
+      for (const Name& name : output.expr.names())
+        if (!c_.task(name)) undefined("task", name, names_of(c_.tasks));
+      if (output.label) use_label(*output.label);
+    }
+  }
+
+  /// Where the config names the columns itself, a column that is not among them is found here.
+  void check_columns() {
+    const auto& known = c_.data.columns.names;
+    if (known.empty()) return;
+    const auto check = [&](const std::string& column, const Location& at) {
+      if (!contains(known, column))
+        d_.error(Code::no_such_column, at, "`data.columns` has no column `" + column + "`",
+                 suggestion(column, known, "there are"));
+    };
+    for (const Feature& feature : c_.features) {
+      for (const Name& column : feature.columns) check(column, column.at);
+      if (feature.weights) check(*feature.weights, feature.weights->at);
+    }
+    for (const Label& label : c_.labels) check(label.column, label.column.at);
+    if (c_.data.weight) check(*c_.data.weight, c_.data.weight->at);
+    if (c_.data.split && c_.data.split->by != "row") check(c_.data.split->by, c_.data.split->by.at);
+    for (const Name& segment : c_.eval.segments) check(segment, segment.at);
+    for (const MetricSpec& metric : c_.eval.metrics)
+      if (!metric.args.empty()) check(metric.args[0], metric.at);
+  }
+
+  const Config& c_;
+  Diagnostics& d_;
+  Used used_;
+};
+
+}  // namespace
+
+void check_config(const Config& config, const Config* before, Diagnostics& d) {
+  Checker checker(config, d);
+  checker.run();
+  std::set<std::string> unused_before;
+  if (before) {
+    Diagnostics ignored;
+    Checker old(*before, ignored);
+    old.run();
+    for (const auto& one : old.unused()) unused_before.insert(one.kind + (":" + one.name));
+  }
+  for (const auto& one : checker.unused()) {
+    const std::string what = std::string(one.kind) + " `" + one.name + "` is not used";
+    if (before && unused_before.count(one.kind + (":" + one.name)) == 0)
+      d.warning(Code::unused_by_override, one.name.at, what + " any more, after --set");
+    else
+      d.error(Code::unused_name, one.name.at, what, one.help);
+  }
+}
+
+void drop_removed(Config& config, const std::vector<Name>& removed, Diagnostics& d) {
+  const auto drop = [&](std::vector<Name>& from, const std::string& name, const Location& why,
+                        const std::string& where) {
+    if (from.size() < 2 || std::erase(from, Name(name)) == 0) return;
+    d.warning(Code::unused_by_override, why, "`" + name + "` is removed, so " + where + " goes without it");
+  };
+  for (const Name& path : removed) {
+    const size_t dot = path.find('.');
+    const std::string section = path.substr(0, dot), name = dot == std::string::npos ? "" : path.substr(dot + 1);
+    if (name.empty() || name.find('.') != std::string::npos) continue;
+    if (section == "features" || section == "model") {
+      for (Layer& layer : config.layers) drop(layer.from, name, path.at, "layer `" + layer.name + "`");
+      for (Task& task : config.tasks) drop(task.tower.from, name, path.at, "the tower of `" + task.name + "`");
+      for (Table& table : config.tables)
+        drop(table.vocab_from, name, path.at, "the vocabulary of `" + table.name + "`");
+    }
+    if (section == "tasks") {
+      std::erase_if(config.outputs, [&](const Output& output) {
+        const auto names = output.expr.names();
+        if (std::find(names.begin(), names.end(), Name(name)) == names.end()) return false;
+        d.warning(Code::unused_by_override, path.at,
+                  "task `" + name + "` is removed, and output `" + output.name + "` with it");
+        return true;
+      });
+    }
+  }
+}
+
+}  // namespace mtrank

@@ -1,0 +1,296 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "framework/config/config.h"
+
+namespace mtrank {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* kDesign = R"(version: 1
+name: kuairand_mmoe
+seed: 1
+data:
+  train: "${MTRANK_DATA_UNSET:-data}/kuairand/train.csv.gz"
+  valid: "${MTRANK_DATA_UNSET:-data}/kuairand/valid.csv.gz"
+  test:  "${MTRANK_DATA_UNSET:-data}/kuairand/test.csv.gz"
+  sample: {when: is_click == 0, keep: 0.1, correct: weight}
+labels:
+  is_click: {}
+  long_view: {}
+  checkout: {}
+defaults:
+  table: {ids: vocab, dim: 16, init: normal(0.01)}
+  task: {loss: bce, tower: {from: experts, hidden: [64]}}
+tables:
+  video: {vocab_from: [video_id], optimizer: {type: rowwise_adagrad, lr: 0.05}}
+features:
+  video_id: {type: id, table: video}
+  watched:  {type: ids, column: watched_videos, separator: "|", table: video, pool: mean, max_len: 50, keep: last, unseen: drop}
+  cats:     {type: id, columns: [user_id, author_id, tab, "onehot_feat{0..17}"]}
+  nums:     {type: dense, columns: [duration_ms, freshness_days], transform: log1p, normalize: zscore, missing: 0}
+  age_band: {type: bucket, column: register_days, boundaries: [30, 365, 730]}
+  position: {type: id, train_only: {serve_as: 0}}
+model:
+  cross:   {type: dcn_v2, from: features, layers: 3}
+  deep:    {type: mlp, from: [nums, watched], hidden: [256, 128], activation: relu, dropout: 0.1}
+  experts: {type: mmoe, from: [cross, deep], experts: 4, hidden: [256, 128]}
+tasks:
+  is_click: {weight: 1.0}
+  long_view: {only_when: is_click == 1}
+  checkout: {trained_as: is_click * checkout}
+train:
+  device: auto
+  precision: fp32
+  batch_size: 2048
+  epochs: 3
+  dense_optimizer:  {type: adam, lr: 1e-3}
+  sparse_optimizer: {type: adam, lr: 1e-3, lazy: true}
+  schedule: {type: constant, warmup_steps: 0}
+  clip_norm: none
+  checkpoint: {every: epoch, keep: 2}
+eval: {every: epoch, metrics: [auc, gauc(user_id), logloss, ne, calibration], segments: [tab], best: mean.auc, patience: 1}
+outputs:
+  p_click: is_click
+  p_long: {expr: is_click * long_view, label: long_view}
+)";
+
+Config load_ok(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  Diagnostics d;
+  Config config = load_config_text(text, "c.yaml", overrides, d);
+  EXPECT_EQ(d.render(), "");
+  return config;
+}
+
+std::string complaints(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  Diagnostics d;
+  load_config_text(text, "c.yaml", overrides, d);
+  return d.render();
+}
+
+/// A small sound config with `extra` in place of nothing.
+std::string small(const std::string& extra) {
+  return "data: {train: a.csv}\nlabels: {y: }\nfeatures: {u: id, w: id}\n" + extra;
+}
+
+TEST(LoadConfig, the_example_of_the_design) {
+  const Config c = load_ok(kDesign);
+  EXPECT_EQ(c.data.train, std::vector<std::string>{"data/kuairand/train.csv.gz"});
+  ASSERT_EQ(c.features.size(), 2u + 21u + 3u);
+  EXPECT_EQ(c.features[5].name, "onehot_feat0");
+  EXPECT_EQ(c.feature("watched")->columns[0], "watched_videos");
+  EXPECT_EQ(c.feature("watched")->unseen, Unseen::drop);
+  EXPECT_EQ(c.feature("nums")->columns.size(), 2u);
+  EXPECT_EQ(c.feature("position")->train_only->serve_as, "0");
+  EXPECT_EQ(c.features_named("cats").size(), 21u);
+  EXPECT_EQ(c.features_named("features").size(), c.features.size());
+  const Table* video = c.table("video");
+  ASSERT_TRUE(video);
+  EXPECT_EQ(video->optimizer->type, SparseKind::rowwise_adagrad);
+  EXPECT_EQ(video->dim, 16);
+  EXPECT_EQ(c.table("tab")->optimizer->type, SparseKind::adam);
+  EXPECT_EQ(c.table("age_band")->ids, IdSpace::integer);
+  EXPECT_EQ(c.table("age_band")->rows, 5);
+  EXPECT_EQ(c.layer("experts")->from.size(), 2u);
+  EXPECT_EQ(c.layer("deep")->settings.find_path("dropout")->as_double(), 0.1);
+  EXPECT_EQ(c.task("long_view")->only_when->clauses[0].value, 1);
+  EXPECT_TRUE(c.task("checkout")->trained_as->is_product());
+  EXPECT_EQ(c.task("is_click")->tower.type, "mlp");
+  EXPECT_EQ(c.task("is_click")->tower.from[0], "experts");
+  EXPECT_EQ(c.eval.metrics[1].args[0], "user_id");
+  EXPECT_EQ(c.eval.patience, 1);
+  EXPECT_EQ(c.outputs[1].label, Name("long_view"));
+}
+
+TEST(LoadConfig, nothing_is_required_that_has_a_default) {
+  const Config c = load_ok(small(""));
+  ASSERT_EQ(c.tasks.size(), 1u);
+  EXPECT_EQ(c.name, "c");
+  EXPECT_EQ(c.tasks[0].tower.from[0], "features");
+  EXPECT_EQ(c.tasks[0].loss->type, LossType::bce);
+  EXPECT_EQ(c.outputs[0].name, "y");
+  EXPECT_EQ(c.tables.size(), 2u);
+  EXPECT_EQ(c.eval.metrics[0].name, "auc");
+  EXPECT_FALSE(c.eval.best);
+}
+
+TEST(LoadConfig, regression_gets_its_loss_and_metrics) {
+  const Config c = load_ok("data: {train: a, valid: b}\nlabels: {spend: {type: regression}}\nfeatures: {u: id}\n");
+  EXPECT_EQ(c.tasks[0].loss->type, LossType::mse);
+  EXPECT_EQ(c.eval.best->text(), "mean.mse");
+}
+
+TEST(LoadConfig, mmoe_of_two_tasks_and_three_experts_fits_in_60_lines) {
+  const std::string path = MTRANK_SOURCE_DIR "/tests/config/two_tasks.yaml";
+  Diagnostics d;
+  const Config c = load_config(path, {}, d);
+  EXPECT_EQ(d.render(), "");
+  EXPECT_EQ(c.tasks.size(), 2u);
+  EXPECT_EQ(c.layer("experts")->settings.find("experts")->as_int(), 3);
+  std::ifstream file(path);
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 60);
+}
+
+TEST(LoadConfig, every_config_of_the_repository_is_sound) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(MTRANK_SOURCE_DIR "/configs")) {
+    if (entry.path().extension() != ".yaml") continue;
+    Diagnostics d;
+    const Config c = load_config(entry.path().string(), {}, d);
+    EXPECT_EQ(d.render(), "") << entry.path();
+    const Config again = load_ok(resolved_yaml(c));
+    EXPECT_EQ(first_difference(resolved_tree(c), resolved_tree(again)), "");
+    ++count;
+  }
+  EXPECT_GE(count, 4);
+}
+
+TEST(LoadConfig, resolved_form_reads_back_to_the_same) {
+  const Config c = load_ok(kDesign);
+  const std::string text = resolved_yaml(c);
+  const Config again = load_ok(text);
+  EXPECT_EQ(first_difference(resolved_tree(c), resolved_tree(again)), "");
+  EXPECT_EQ(resolved_yaml(again), text);
+  EXPECT_EQ(config_hash(c), config_hash(again));
+  EXPECT_EQ(again.features.size(), c.features.size());
+  EXPECT_THAT(text, HasSubstr("lazy: true"));
+}
+
+TEST(LoadConfig, portable_form_has_no_paths_and_loads) {
+  const Config c = load_ok(kDesign, {"train.threads=7", "train.device=cpu", "data.cache=/somewhere"});
+  const std::string text = portable_yaml(c);
+  for (const char* word : {"csv.gz", "threads", "device", "somewhere"}) EXPECT_THAT(text, Not(HasSubstr(word)));
+  Diagnostics d;
+  const Config again = load_portable(text, "bundle", d);
+  EXPECT_TRUE(d.ok()) << d.render();
+  EXPECT_EQ(portable_yaml(again), text);
+}
+
+TEST(LoadConfig, differences_name_the_key) {
+  const Node a = resolved_tree(load_ok(kDesign));
+  const auto against = [&](const char* change) {
+    return first_difference(a, resolved_tree(load_ok(kDesign, {change})));
+  };
+  EXPECT_EQ(against("train.batch_size=4096"), "train.batch_size: 2048, now 4096");
+  EXPECT_EQ(against("train.clip_norm=1"), "train.clip_norm: none, now 1");
+  EXPECT_EQ(against("model.cross.layers=2"), "model.cross.layers: 3, now 2");
+  EXPECT_EQ(against("tables.video.dim=32"), "tables.video.dim: 16, now 32");
+  EXPECT_EQ(against("train.device=cpu"), "");
+  EXPECT_EQ(against("train.threads=3"), "");
+}
+
+TEST(LoadConfig, overrides_win_and_point_at_themselves) {
+  const Config c =
+      load_ok(kDesign, {"train.batch_size=8192", "train.schedule={type: cosine, warmup_steps: 5}", "seed=7"});
+  EXPECT_EQ(c.train.batch_size, 8192);
+  EXPECT_EQ(c.train.schedule.type, ScheduleKind::cosine);
+  EXPECT_EQ(c.seed, 7);
+  EXPECT_THAT(complaints(kDesign, {"train.batch_size=8k"}), HasSubstr("--> --set:1:18"));
+  EXPECT_THAT(complaints(kDesign, {"train.batchsize=8"}), HasSubstr("did you mean `batch_size`?"));
+  EXPECT_THAT(complaints(kDesign, {"train.batchsize=null"}), HasSubstr("there is no `batchsize` to remove"));
+  EXPECT_THAT(complaints(kDesign, {"nonsense"}), HasSubstr("form key=value"));
+  EXPECT_THAT(complaints(kDesign, {"train.epochs="}), HasSubstr("an override needs a value"));
+  EXPECT_THAT(complaints(kDesign, {"train.epochs.x=1"}), HasSubstr("`train.epochs` is the number 3 and has no keys"));
+}
+
+TEST(LoadConfig, an_ablation_is_one_flag) {
+  Diagnostics d;
+  const Config c = load_config_text(kDesign, "c.yaml", {"features.watched=null"}, d);
+  EXPECT_TRUE(d.ok()) << d.render();
+  EXPECT_THAT(d.render(), HasSubstr("`watched` is removed, so layer `deep` goes without it"));
+  EXPECT_FALSE(c.feature("watched"));
+  EXPECT_THAT(c.layer("deep")->from, ElementsAre(Name("nums")));
+  EXPECT_THAT(complaints(kDesign, {"tasks.long_view=null"}), HasSubstr("output `p_long` with it"));
+  Diagnostics e;
+  load_config_text(kDesign, "c.yaml", {"tables.extra={dim: 3}"}, e);
+  EXPECT_TRUE(e.ok());
+  EXPECT_THAT(e.render(), HasSubstr("warning[W301]: table `extra` is not used any more, after --set"));
+}
+
+TEST(LoadConfig, defaults_are_replaced_key_by_key) {
+  const Config c = load_ok(
+      "data: {train: a}\nlabels: {y: , z: }\nfeatures: {u: id, h: id, n: {type: dense}}\n"
+      "defaults: {table: {ids: vocab, min_count: 5, dim: 8}, task: {loss: {type: focal, gamma: 1}, "
+      "tower: {from: u, hidden: [9], dropout: 0.5}}}\n"
+      "tables: {h: {ids: hash}}\ntasks: {y: {tower: {hidden: [3]}}, z: {loss: bce, tower: {from: [features]}}}\n");
+  EXPECT_EQ(c.table("u")->min_count, 5);
+  EXPECT_EQ(c.table("h")->ids, IdSpace::hash);
+  EXPECT_EQ(c.table("h")->rows, 100000);
+  EXPECT_EQ(c.table("h")->dim, 8);
+  EXPECT_EQ(c.task("y")->loss->gamma, 1);
+  EXPECT_EQ(c.task("y")->tower.from[0], "u");
+  EXPECT_EQ(write_json(c.task("y")->tower.settings), R"({"hidden":[3],"dropout":0.5})");
+  EXPECT_EQ(c.task("z")->loss->type, LossType::bce);
+}
+
+TEST(LoadConfig, variables_expand) {
+  ::setenv("MTRANK_TEST_SIZE", "77", 1);
+  const Config c = load_ok(small("train:\n  batch_size: ${MTRANK_TEST_SIZE:-5}\n  epochs: ${MTRANK_TEST_NONE:-2}\n"));
+  EXPECT_EQ(c.train.batch_size, 77);
+  EXPECT_EQ(c.train.epochs, 2);
+  EXPECT_EQ(load_ok(small("name: a$${b}\n")).name, "a${b}");
+  EXPECT_THAT(complaints(small("name: \"${MTRANK_TEST_NONE}\"\n")), HasSubstr("error[E011]"));
+  EXPECT_THAT(complaints(small("train: {epochs: ${MTRANK_TEST_NONE:-2}}\n")), HasSubstr("quote a value with ${...}"));
+  EXPECT_THAT(complaints(small("name: \"${MTRANK_TEST\"\n")), HasSubstr("`${` without `}`"));
+  EXPECT_EQ(load_ok(resolved_yaml(load_ok(small("name: a$${b}\n")))).name, "a${b}");
+}
+
+class Extends : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = std::filesystem::path(testing::TempDir()) / "extends";
+    std::filesystem::create_directories(dir_);
+  }
+  std::string write(const std::string& name, const std::string& text) {
+    std::ofstream(dir_ / name) << text;
+    return (dir_ / name).string();
+  }
+  std::filesystem::path dir_;
+};
+
+TEST_F(Extends, merges_and_keeps_positions) {
+  write("base.yaml", small("train: {batch_size: 5, dense_optimizer: {type: sgd, momentum: 0.9}, epochs: 3}\n"));
+  const std::string top =
+      write("top.yaml",
+            "extends: base.yaml\ntrain: {epochs: 4, dense_optimizer: {type: adam, lr: 1}}\nfeatures: {w: null}\n");
+  Diagnostics d;
+  const Config c = load_config(top, {}, d);
+  EXPECT_EQ(d.render(), "");
+  EXPECT_EQ(c.train.batch_size, 5);
+  EXPECT_EQ(c.train.epochs, 4);
+  EXPECT_EQ(c.train.dense_optimizer.type, DenseKind::adam);
+  EXPECT_EQ(c.features.size(), 1u);
+  write("base.yaml", small("train: {batch_size: 0}\n"));
+  Diagnostics e;
+  load_config(top, {}, e);
+  EXPECT_THAT(e.render(), HasSubstr("base.yaml:4:21"));
+}
+
+TEST_F(Extends, refuses_cycles_and_missing_files) {
+  write("a.yaml", "extends: b.yaml\n");
+  const std::string b = write("b.yaml", "extends: a.yaml\n");
+  Diagnostics d;
+  load_config(b, {}, d);
+  EXPECT_THAT(d.render(), HasSubstr("extends itself"));
+  Diagnostics e;
+  load_config(write("c.yaml", "extends: nowhere.yaml\n"), {}, e);
+  EXPECT_THAT(e.render(), HasSubstr("error[E001]: cannot read"));
+  EXPECT_THAT(e.render(), HasSubstr("c.yaml:1:10"));
+  Diagnostics f;
+  load_config((dir_ / "none.yaml").string(), {}, f);
+  EXPECT_THAT(f.render(), HasSubstr("there is no such file"));
+  Diagnostics g;
+  load_config(dir_.string(), {}, g);
+  EXPECT_THAT(g.render(), HasSubstr("it is a directory"));
+}
+
+}  // namespace
+}  // namespace mtrank
