@@ -11,7 +11,7 @@ namespace mtrank {
 
 enum class FeatureKind : uint8_t { id, ids, bucket, dense };
 /// How a value becomes a row of its table. `bucket`: the number of boundaries that are not above the value.
-enum class IdSpace : uint8_t { hash, vocab, integer, bucket };
+enum class IdKind : uint8_t { hash, vocab, integer, bucket };
 
 /// One input of the model. Features stand in the order of the config; a config feature with several id columns is
 /// one feature a column, all with the same `group`.
@@ -28,7 +28,7 @@ struct FeatureInfo {
 
 struct TableInfo {
   std::string name;
-  IdSpace space = IdSpace::hash;
+  IdKind ids = IdKind::hash;
   int64_t rows = 0;  ///< vocab: known after the statistics pass; row 0 is the shared row of unseen values
 };
 

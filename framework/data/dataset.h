@@ -1,0 +1,74 @@
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "framework/data/encode.h"
+#include "framework/data/encoded_source.h"
+#include "framework/data/transforms.h"
+
+namespace mtrank {
+
+struct Config;
+
+enum class Part : uint8_t { train, valid, test };
+const char* part_name(Part part);
+
+/// Where the data is and what to make of it, free of the config's own types.
+struct DatasetSpec {
+  struct PartFiles {
+    std::vector<std::string> files;  ///< paths and patterns; none: there is no such part
+    SplitSpec split;
+  };
+  std::array<PartFiles, 3> parts;  ///< by Part
+  ReadOptions read;
+  FeatureTransforms transforms;  ///< nothing learned yet
+  RowSpec rows;
+  bool skip_bad_rows = false;
+  int64_t bad_row_cap = 0;
+  std::string cache_folder;  ///< empty: no cache
+};
+
+/// Throws ConfigError.
+DatasetSpec dataset_spec(const Config& config);
+
+/// Training, validation and test rows of a config: learned transforms and encoded rows. Opening it reads what the cache
+/// does not have: first the statistics of the training rows, then every part once.
+class Dataset {
+ public:
+  using Log = std::function<void(const std::string& line)>;
+
+  /// `threads` changes nothing but the time. `log` is told what is read, what is wrong with the cache, and how many
+  /// bad rows were skipped. Throws DataError, ResourceError.
+  Dataset(DatasetSpec spec, int threads, const Log& log = {});
+
+  bool has(Part part) const { return sets_[index(part)] != nullptr; }
+  /// The transforms with their vocabularies, means and deviations: what a bundle takes.
+  const FeatureTransforms& transforms() const { return spec_.transforms; }
+  const InputSchema& schema() const { return schema_; }
+  const EncodedSummary& summary(Part part) const { return set(part).summary(); }
+  /// Tells different training rows apart: of the encoded rows and the transforms, not of paths or times.
+  uint64_t fingerprint() const;
+
+  /// Training rows, shuffled unless `options.shuffle` is false. Wrap it in a PrefetchSource.
+  std::unique_ptr<BatchSource> train(StreamOptions options) const;
+  /// All rows of a part in file order, as they are scored: no sample, `train_only` features constant.
+  std::unique_ptr<BatchSource> eval(Part part, int64_t batch_size) const;
+
+ private:
+  static size_t index(Part part) { return static_cast<size_t>(part); }
+  const EncodedSet& set(Part part) const;
+  void learn(int threads, const Log& log);
+  void encode(Part part, int threads, const Log& log);
+
+  DatasetSpec spec_;
+  InputSchema schema_;
+  std::array<std::shared_ptr<const EncodedSet>, 3> sets_;
+  std::array<RecordLayout, 3> layouts_;
+  std::array<SampleCorrection, 3> corrections_;
+};
+
+}  // namespace mtrank

@@ -1,0 +1,93 @@
+#include "framework/data/reader.h"
+
+#include <algorithm>
+
+#include "framework/core/error.h"
+#include "framework/data/csv_reader.h"
+
+namespace mtrank {
+namespace {
+
+struct Format {
+  std::string_view name, ending;
+  char delimiter;
+  std::unique_ptr<Reader> (*open)(const std::string&, const ReadOptions&);
+};
+
+constexpr Format kFormats[] = {
+#define MTRANK_READER(name, ending, delimiter, open) {#name, ending, delimiter, open},
+#include "framework/data/readers.def"
+#undef MTRANK_READER
+};
+
+std::string known_formats() {
+  std::string names;
+  for (const auto& format : kFormats) names += (names.empty() ? "" : ", ") + std::string(format.name);
+  return names;
+}
+
+const Format& find_format(const std::string& path, const ReadOptions& options) {
+  std::string_view name = path;
+  for (const std::string_view ending : {".gz", ".zst"})
+    if (name.ends_with(ending)) name.remove_suffix(ending.size());
+  for (const auto& format : kFormats)
+    if (options.format.empty() ? name.ends_with(format.ending) : options.format == format.name) return format;
+  if (!options.format.empty())
+    throw ConfigError("format '" + options.format + "' is not known; it is one of: " + known_formats());
+  throw ConfigError(path + ": the name does not tell the format; set data.format to one of: " + known_formats());
+}
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t changed = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+std::string missing_column(const std::string& wanted, const std::vector<std::string>& columns) {
+  std::string text = "column '" + wanted + "' is not in the file";
+  size_t best = std::max<size_t>(2, wanted.size() / 3) + 1;
+  std::string nearest;
+  for (const auto& column : columns)
+    if (const size_t d = edit_distance(wanted, column); d < best) best = d, nearest = column;
+  if (!nearest.empty()) return text + "; did you mean '" + nearest + "'?";
+  text += "; it has " + std::to_string(columns.size()) + " columns:";
+  for (size_t i = 0; i < columns.size() && i < 12; ++i) text += (i ? ", " : " ") + columns[i];
+  return text + (columns.size() > 12 ? ", ..." : "");
+}
+
+}  // namespace
+
+std::string format_of(const std::string& path, const ReadOptions& options) {
+  return std::string(find_format(path, options).name);
+}
+
+std::unique_ptr<Reader> open_reader(const std::string& path, const ReadOptions& options) {
+  const Format& format = find_format(path, options);
+  ReadOptions own = options;
+  if (own.delimiter == 0) own.delimiter = format.delimiter;
+  return format.open(path, own);
+}
+
+std::vector<int> select_columns(const std::string& path, const Reader& reader, const std::vector<std::string>& wanted) {
+  const auto& columns = reader.columns();
+  std::vector<int> selected;
+  for (const auto& name : wanted) {
+    const auto at = std::find(columns.begin(), columns.end(), name);
+    if (at == columns.end()) throw DataError(path + ": " + missing_column(name, columns));
+    if (std::find(at + 1, columns.end(), name) != columns.end())
+      throw DataError(path + ": column '" + name + "' is in the file twice");
+    selected.push_back(static_cast<int>(at - columns.begin()));
+  }
+  return selected;
+}
+
+}  // namespace mtrank

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "framework/data/row_encoder.h"
+#include "framework/data/scan.h"
+
+namespace mtrank {
+
+/// What the transforms must learn from the training rows.
+struct Statistics {
+  std::vector<std::shared_ptr<const Vocabulary>> vocabularies;  ///< by table; null for those that need none
+  std::vector<std::vector<double>> mean, deviation;             ///< by feature and column; empty without zscore
+};
+
+/// Whether there is anything to learn.
+bool needs_statistics(const FeatureTransforms& transforms);
+
+/// One pass over the training rows (after split and sample; rows that cannot be encoded are left out). A vocabulary
+/// takes every token of its features' values, those beyond `max_len` too, but not the empty tokens of lists. Deviations
+/// are of the population, plus 1e-6. The result does not depend on the number of threads.
+Statistics collect_statistics(const std::vector<std::string>& files, const ReadOptions& options,
+                              const FeatureTransforms& transforms, const RowSpec& rows, BadRowPolicy policy,
+                              int threads);
+
+/// Puts what was learned into the transforms.
+void apply_statistics(const Statistics& statistics, FeatureTransforms& transforms);
+
+/// For the cache. Parsing throws FileError.
+std::string statistics_to_bytes(const Statistics& statistics);
+Statistics statistics_from_bytes(const std::string& bytes, const std::string& source);
+
+}  // namespace mtrank

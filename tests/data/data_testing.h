@@ -1,0 +1,117 @@
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "framework/data/dataset.h"
+
+namespace mtrank::data_testing {
+
+/// A folder that goes away with the test.
+class Folder {
+ public:
+  Folder() {
+    static int count = 0;
+    path_ = std::filesystem::temp_directory_path().string() + "/mtrank-data-" + std::to_string(::getpid()) + "-" +
+            std::to_string(count++);
+    std::filesystem::create_directories(path_);
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+
+  std::string write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(path_ + "/" + name, std::ios::binary) << bytes;
+    return path_ + "/" + name;
+  }
+  std::string path(const std::string& name = "") const { return name.empty() ? path_ : path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+inline TableTransform vocab_table(const std::string& name, std::vector<std::string> from = {}) {
+  TableTransform t;
+  t.name = name;
+  t.ids = IdKind::vocab;
+  t.vocab_from = std::move(from);
+  return t;
+}
+inline TableTransform hash_table(const std::string& name, int64_t rows) {
+  TableTransform t;
+  t.name = name;
+  t.rows = rows;
+  return t;
+}
+
+inline FeatureTransform id_feature(const std::string& name, int table) {
+  FeatureTransform f;
+  f.name = f.group = name;
+  f.columns = {name};
+  f.table = table;
+  return f;
+}
+inline FeatureTransform list_feature(const std::string& name, int table, int max_len) {
+  FeatureTransform f = id_feature(name, table);
+  f.kind = FeatureKind::ids;
+  f.max_len = max_len;
+  return f;
+}
+inline FeatureTransform dense_feature(const std::string& name, std::vector<std::string> columns,
+                                      std::vector<DenseStep> steps = {}) {
+  FeatureTransform f;
+  f.name = f.group = name;
+  f.kind = FeatureKind::dense;
+  f.columns = std::move(columns);
+  f.steps = std::move(steps);
+  return f;
+}
+inline LabelSpec binary_label(const std::string& name) {
+  LabelSpec l;
+  l.name = l.column = name;
+  return l;
+}
+
+/// The features and labels of the reference program on KuaiRand.
+inline DatasetSpec kuairand_spec(const std::string& folder) {
+  DatasetSpec spec;
+  for (int p = 0; p < 3; ++p)
+    spec.parts[static_cast<size_t>(p)].files = {folder + "/" + part_name(static_cast<Part>(p)) + ".csv.gz"};
+  std::vector<std::string> ids = {"tab",
+                                  "hour",
+                                  "user_id",
+                                  "video_id",
+                                  "author_id",
+                                  "video_type",
+                                  "upload_type",
+                                  "music_type",
+                                  "user_active_degree",
+                                  "is_lowactive_period",
+                                  "is_live_streamer",
+                                  "is_video_author",
+                                  "follow_user_num_range",
+                                  "fans_user_num_range",
+                                  "friend_user_num_range",
+                                  "register_days_range"};
+  for (int i = 0; i < 18; ++i) ids.push_back("onehot_feat" + std::to_string(i));
+  auto& t = spec.transforms;
+  for (const auto& name : ids) {
+    t.features.push_back(id_feature(name, static_cast<int>(t.tables.size())));
+    t.tables.push_back(vocab_table(name, {name}));
+  }
+  t.tables.push_back(vocab_table("tags", {"tags"}));
+  t.features.push_back(list_feature("tags", 34, 8));
+  t.features.push_back(list_feature("watched_videos", 3, 50));
+  t.features.push_back(list_feature("liked_videos", 3, 50));
+  for (size_t i = 34; i < 37; ++i) t.features[i].drop_unseen = true;
+  t.features.push_back(dense_feature("nums", {"duration_ms", "freshness_days", "register_days"},
+                                     {{DenseStep::Kind::log1p, 0, 0}, {DenseStep::Kind::zscore, 0, 0}}));
+  for (const char* label : {"is_click", "long_view", "is_like", "is_profile_enter"})
+    spec.rows.labels.push_back(binary_label(label));
+  spec.rows.keys = {"user_id", "tab"};
+  return spec;
+}
+
+}  // namespace mtrank::data_testing
