@@ -12,12 +12,12 @@ namespace {
 
 static_assert(panel_columns == panel_width);
 
-/// A row block of the packed left operand stays in L2, a panel of so many steps and a tile in L1.
-constexpr int64_t block_rows = 252, block_depth = 256;
+/// Rows of the left operand that are packed at once and stay in L2.
+constexpr int64_t block_rows = 384;
 /// Columns at once where partial chains or a packed right operand need memory of their own.
 constexpr int64_t block_columns = 512;
-/// From so few columns on, rows go side by side in vectors instead.
-constexpr int64_t narrow_columns = 8;
+/// So few columns do not fill a vector: rows of C go side by side instead, in packs of this many floats.
+constexpr int64_t narrow_columns = 8, narrow_pack = 32 * 256;
 
 const Kernels& kernels() {
 #if defined(__x86_64__)
@@ -78,6 +78,11 @@ struct Product {
   Epilogue epilogue;
 };
 
+/// Column j of the packed operand's step 0.
+const float* panel_at(const float* packed, int64_t k, int64_t j) {
+  return packed + j / panel_columns * panel_columns * k + j % panel_columns;
+}
+
 /// One row block times one block of steps, for columns [first, first + columns); `chains` holds what the steps before
 /// left and takes what they leave. Null: this block is the whole chain.
 void multiply_block(const Product& p, int64_t row, int64_t rows, const Split& depth, int64_t part, int64_t first,
@@ -89,11 +94,11 @@ void multiply_block(const Product& p, int64_t row, int64_t rows, const Split& de
     p.left.pack(row + tiles.begin(i), tiles.size(i), step, steps, packed + tiles.begin(i) * steps);
   const bool last = part + 1 == depth.parts;
   const Epilogue& e = p.epilogue;
-  for (int64_t j = first; j < first + columns; j += panel_columns) {
+  for (int64_t j = first; j < first + columns; j += kernels().width) {
     Tile t;
-    t.columns = std::min(panel_columns, p.n - j);
+    t.columns = std::min(kernels().width, p.n - j);
     t.depth = steps;
-    t.b = p.right + j * p.k + step * panel_columns;
+    t.b = panel_at(p.right, p.k, j) + step * panel_columns;
     t.b_step = panel_columns;
     for (int64_t i = 0; i < tiles.parts; ++i) {
       const int64_t begin = tiles.begin(i);
@@ -112,7 +117,7 @@ void multiply_block(const Product& p, int64_t row, int64_t rows, const Split& de
 }
 
 void multiply_blocked(const Product& p) {
-  const Split depth = Split::at_most(p.k, block_depth), blocks = Split::at_most(p.m, block_rows);
+  const Split depth = Split::at_most(p.k, kernels().depth), blocks = Split::at_most(p.m, block_rows);
   // A partial chain waits in C, unless C's old values are still needed.
   const bool own_chains = depth.parts > 1 && p.epilogue.accumulate;
   const int64_t width = own_chains ? block_columns : p.n;
@@ -154,69 +159,78 @@ void multiply_few_rows(const Product& p) {
   if (p.epilogue.after) p.epilogue.after(p.epilogue.context, 0, p.m, 0, p.n);
 }
 
-/// Stores chains [n, 32], one column a row of C.
-void store_narrow(const Product& p, const float* chains, int64_t row, int64_t rows) {
-  Tile t;
-  t.rows = 1;
-  t.columns = p.n;
-  t.bias = p.epilogue.bias;
-  t.accumulate = p.epilogue.accumulate;
-  t.relu = p.epilogue.relu;
-  for (int64_t i = 0; i < rows; ++i) {
-    float chain[narrow_columns];
-    for (int64_t j = 0; j < p.n; ++j) chain[j] = chains[j * panel_columns + i];
-    t.c = p.c + (row + i) * p.ldc;
-    finish_by_element(t, chain, 0);
+/// Stores chains [n, width], one column a row of C.
+void store_narrow(const Product& p, float* chains, int64_t width, int64_t row, int64_t rows) {
+  const Epilogue& e = p.epilogue;
+  for (int64_t j = 0; j < p.n; ++j) {
+    float* x = chains + j * width;
+    float* c = p.c + row * p.ldc + j;
+    if (e.bias)
+      for (int64_t i = 0; i < rows; ++i) x[i] += e.bias[j];
+    if (e.accumulate)
+      for (int64_t i = 0; i < rows; ++i) x[i] = c[i * p.ldc] + x[i];
+    if (e.relu)
+      for (int64_t i = 0; i < rows; ++i) x[i] = x[i] < 0 ? 0 : x[i];
+    for (int64_t i = 0; i < rows; ++i) c[i * p.ldc] = x[i];
   }
-  if (p.epilogue.after) p.epilogue.after(p.epilogue.context, row, rows, 0, p.n);
+  if (e.after) e.after(e.context, row, rows, 0, p.n);
 }
 
-/// A few columns: 32 rows of C side by side in vectors. `source` gives 32 columns of leftᵀ, step by step.
-template <class Source>
-void multiply_narrow(const Product& p, const float* right, int64_t ld_right, const Source& source) {
-  const Split depth = Split::at_most(p.k, block_depth);
-  for (int64_t row = 0; row < p.m; row += panel_columns) {
-    float chains[narrow_columns * panel_columns];
+/// A few columns: rows of C side by side in vectors. `lay_out(row, rows, step, tile)` gives the tile its operand b, the
+/// transposed rows of the left operand.
+template <class LayOut>
+void multiply_narrow(const Product& p, const float* right, int64_t ld_right, const LayOut& lay_out) {
+  int64_t width = std::max(panel_columns, kernels().columns(p.n));
+  float chains[4 * narrow_columns * panel_columns];
+  for (int64_t row = 0; row < p.m; row += width) {
+    while (width > panel_columns && p.m - row <= width / 2) width /= 2;
+    const int64_t rows = std::min(width, p.m - row);
+    const Split depth = Split::at_most(p.k, narrow_pack / width);
     Tile t;
     t.rows = p.n;
-    t.columns = panel_columns;
+    t.columns = width;
     t.a_stride = ld_right;
     t.c = chains;
-    t.ldc = t.ld_start = panel_columns;
-    const int64_t rows = std::min(panel_columns, p.m - row);
+    t.ldc = t.ld_start = width;
     for (int64_t part = 0; part < depth.parts; ++part) {
       t.depth = depth.size(part);
       t.a = right + depth.begin(part) * ld_right;
       t.start = part > 0 ? chains : nullptr;
-      source(row, rows, depth.begin(part), t);
+      lay_out(row, rows, depth.begin(part), t);
       kernels().tile(t);
     }
-    store_narrow(p, chains, row, rows);
+    store_narrow(p, chains, width, row, rows);
   }
 }
 
-/// Packs 32 rows of A side by side.
+/// Packs rows of A side by side.
 void multiply_narrow(const Product& p) {
   multiply_narrow(p, p.right, panel_columns, [&](int64_t row, int64_t rows, int64_t step, Tile& t) {
-    float* packed = left_space.get(block_depth * panel_columns + 16);
-    for (int64_t i = 0; i < panel_columns; i += 16)
-      kernels().transpose(p.left.a + (row + i) * p.left.lda + step, p.left.lda, std::clamp<int64_t>(rows - i, 0, 16),
-                          t.depth, packed + i, panel_columns);
+    float* packed = left_space.get(narrow_pack + 16);
     t.b = packed;
     t.b_step = panel_columns;
+    t.b_panel = t.depth * panel_columns;
+    for (int64_t i = 0; i < t.columns; i += 16)
+      kernels().transpose(p.left.a + (row + i) * p.left.lda + step, p.left.lda, std::clamp<int64_t>(rows - i, 0, 16),
+                          t.depth, packed + i / panel_columns * t.b_panel + i % panel_columns, panel_columns);
   });
 }
 
-/// Columns of A lie side by side already; only a last run of less than 32 is copied.
+/// Columns of A lie side by side already; only where they do not fill a tile they are copied.
 void weight_gradient_narrow(const Product& p, const float* dy, int64_t lddy) {
   multiply_narrow(p, dy, lddy, [&](int64_t row, int64_t rows, int64_t step, Tile& t) {
-    t.b = p.left.a + step * p.left.lda + row;
+    const float* a = p.left.a + step * p.left.lda + row;
+    t.b = a;
     t.b_step = p.left.lda;
-    if (rows == panel_columns) return;
-    float* packed = left_space.get(block_depth * panel_columns);
-    kernels().copy(t.b, p.left.lda, rows, t.depth, packed, panel_columns);
+    t.b_panel = panel_columns;
+    if (rows == t.columns) return;
+    float* packed = left_space.get(narrow_pack);
     t.b = packed;
     t.b_step = panel_columns;
+    t.b_panel = t.depth * panel_columns;
+    for (int64_t i = 0; i < t.columns; i += panel_columns)
+      kernels().copy(a + i, p.left.lda, std::clamp<int64_t>(rows - i, 0, panel_columns), t.depth, packed + i * t.depth,
+                     panel_columns);
   });
 }
 
@@ -280,8 +294,9 @@ void bias_gradient(int64_t m, int64_t n, const float* dy, int64_t lddy, float* d
 }
 
 size_t multiply_floats(int64_t m, int64_t k, int64_t n) {
-  const int64_t left = std::max(block_rows * std::min(k, block_depth) + 16, block_depth * panel_columns + 16);
-  return left + (k > block_depth ? std::min(m, block_rows) * std::min(n, block_columns) : 0);
+  const int64_t rows = std::min(m, block_rows), depth = kernels().depth;
+  const int64_t left = std::max(rows * std::min(k, depth), narrow_pack) + 16;
+  return left + (k > depth ? rows * std::min(n, block_columns) : 0);
 }
 
 size_t weight_gradient_floats(int64_t m, int64_t k, int64_t n) {

@@ -100,27 +100,28 @@ TileFunction pick(int64_t rows, std::index_sequence<R...>) {
   return functions[rows - 1];
 }
 
-/// The second 16 columns of a tile.
-Tile right_half(Tile t) {
-  t.columns -= 16;
-  t.b += 16;
-  t.c += 16;
-  if (t.start) t.start += 16;
-  if (t.bias) t.bias += 16;
-  return t;
+template <bool RowMajor>
+void run(const Tile& t) {
+  constexpr auto few = std::make_index_sequence<3>();
+  constexpr auto all = std::make_index_sequence < RowMajor ? 3 : tallest > ();
+  if (t.columns > 32) return tile<1, 8, RowMajor>(t);
+  if (t.columns > 16) return pick<4, RowMajor>(t.rows, few)(t);
+  if (t.columns > 8) return pick<2, RowMajor>(t.rows, all)(t);
+  return pick<1, RowMajor>(t.rows, all)(t);
 }
 
 void run_tile(const Tile& t) {
-  if (t.row_major)
-    return (t.columns > 32 ? pick<8, true>(t.rows, std::make_index_sequence<1>())
-                           : pick<4, true>(t.rows, std::make_index_sequence<3>()))(t);
-  Tile left = t;
-  left.columns = std::min<int64_t>(t.columns, 16);
-  const auto rows = std::make_index_sequence<tallest>();
-  (left.columns > 8 ? pick<2, false>(t.rows, rows) : pick<1, false>(t.rows, rows))(left);
-  if (t.columns <= 16) return;
-  const Tile right = right_half(t);
-  (right.columns > 8 ? pick<2, false>(t.rows, rows) : pick<1, false>(t.rows, rows))(right);
+  if (t.row_major) return run<true>(t);
+  if (t.columns <= 16 || t.rows <= 3) return run<false>(t);
+  Tile half = t;
+  half.columns = 16;
+  run<false>(half);
+  half.columns = t.columns - 16;
+  half.b += 16;
+  half.c += 16;
+  if (t.start) half.start += 16;
+  if (t.bias) half.bias += 16;
+  run<false>(half);
 }
 
 int64_t widest(int64_t rows) { return rows == 1 ? 64 : rows <= 3 ? 32 : 0; }
@@ -171,22 +172,23 @@ void transpose(const float* from, int64_t ld, int64_t rows, int64_t columns, flo
     transpose_rows(from + i * ld, ld, std::min<int64_t>(rows - i, 8), columns, to + i, step);
 }
 
+/// Lanes [0, count), count <= 8.
+MTRANK_AVX2_INLINE __m256i lanes(int64_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
 MTRANK_TARGET_AVX2 void copy(const float* from, int64_t ld, int64_t rows, int64_t columns, float* to, int64_t step) {
-  for (int64_t j = 0; j < columns; ++j, from += ld, to += step) {
-    if (rows == 32) {
-#pragma GCC unroll 4
-      for (int v = 0; v < 4; ++v) _mm256_storeu_ps(to + 8 * v, _mm256_loadu_ps(from + 8 * v));
-      continue;
-    }
-    for (int64_t i = 0; i < rows; ++i) to[i] = from[i];
-    if (step >= 32) std::fill(to + rows, to + 32, 0.0f);
-  }
+  __m256i mask[4];
+  for (int v = 0; v < 4; ++v) mask[v] = lanes(rows - 8 * v);
+  const int vectors = step >= 32 ? 4 : static_cast<int>((rows + 7) / 8);
+  for (int64_t j = 0; j < columns; ++j, from += ld, to += step)
+    for (int v = 0; v < vectors; ++v) _mm256_storeu_ps(to + 8 * v, _mm256_maskload_ps(from + 8 * v, mask[v]));
 }
 
 }  // namespace
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels kernels = {tallest, widest, run_tile, transpose, copy};
+  static constexpr Kernels kernels = {tallest, 16, 320, widest, run_tile, transpose, copy};
   return kernels;
 }
 

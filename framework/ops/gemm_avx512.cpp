@@ -95,15 +95,18 @@ TileFunction pick(int64_t rows, std::index_sequence<R...>) {
   return functions[rows - 1];
 }
 
-void run_tile(const Tile& t) {
-  if (!t.row_major) {
-    const auto rows = std::make_index_sequence<tallest>();
-    return (t.columns > 16 ? pick<2, false>(t.rows, rows) : pick<1, false>(t.rows, rows))(t);
-  }
-  const auto rows = std::make_index_sequence<6>();
-  if (t.columns > 64) return pick<8, true>(t.rows, std::make_index_sequence<3>())(t);
-  return (t.columns > 32 ? pick<4, true>(t.rows, rows) : pick<2, true>(t.rows, rows))(t);
+template <bool RowMajor>
+void run(const Tile& t) {
+  constexpr auto few = std::make_index_sequence<3>();
+  constexpr auto some = std::make_index_sequence<6>();
+  constexpr auto all = std::make_index_sequence < RowMajor ? 6 : tallest > ();
+  if (t.columns > 64) return pick<8, RowMajor>(t.rows, few)(t);
+  if (t.columns > 32) return pick<4, RowMajor>(t.rows, some)(t);
+  if (t.columns > 16) return pick<2, RowMajor>(t.rows, all)(t);
+  return pick<1, RowMajor>(t.rows, all)(t);
 }
+
+void run_tile(const Tile& t) { t.row_major ? run<true>(t) : run<false>(t); }
 
 int64_t widest(int64_t rows) { return rows <= 3 ? 128 : rows <= 6 ? 64 : 0; }
 
@@ -163,7 +166,7 @@ MTRANK_TARGET_AVX512 void copy(const float* from, int64_t ld, int64_t rows, int6
 }  // namespace
 
 const Kernels& avx512_kernels() {
-  static constexpr Kernels kernels = {tallest, widest, run_tile, transpose, copy};
+  static constexpr Kernels kernels = {tallest, 32, 384, widest, run_tile, transpose, copy};
   return kernels;
 }
 
