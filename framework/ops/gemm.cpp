@@ -14,6 +14,8 @@ static_assert(panel_columns == panel_width);
 
 /// Rows of the left operand that are packed at once and stay in L2.
 constexpr int64_t block_rows = 384;
+/// Rows of a matrix that are copied before the next columns of the same rows are.
+constexpr int64_t few_steps = 32;
 /// Columns at once where partial chains or a packed right operand need memory of their own.
 constexpr int64_t block_columns = 512;
 /// So few columns do not fill a vector: rows of C go side by side instead, in packs of this many floats.
@@ -61,11 +63,42 @@ struct Left {
   const float* a;
   int64_t lda;
   bool transposed;
+};
 
-  void pack(int64_t row, int64_t rows, int64_t step, int64_t steps, float* to) const {
-    if (transposed) return kernels().copy(a + step * lda + row, lda, rows, steps, to, rows);
-    kernels().transpose(a + row * lda + step, lda, rows, steps, to, rows);
+/// The left operand's tiles, [step][row of the tile], one after the other with room for what packing writes too much.
+class PackedTiles {
+ public:
+  PackedTiles(const Left& left, int64_t row, int64_t rows, int64_t step, int64_t steps)
+      : tiles_(Split::at_most(rows, kernels().rows)), steps_(steps) {
+    data_ = left_space.get(floats(rows, steps));
+    const float* a = left.transposed ? left.a + step * left.lda + row : left.a + row * left.lda + step;
+    left.transposed ? copy(a, left.lda) : transpose(a, left.lda);
   }
+  static int64_t floats(int64_t rows, int64_t steps) { return rows * steps + room * (rows / kernels().rows + 2); }
+  int64_t count() const { return tiles_.parts; }
+  int64_t begin(int64_t i) const { return tiles_.begin(i); }
+  int64_t size(int64_t i) const { return tiles_.size(i); }
+  float* tile(int64_t i) const { return data_ + begin(i) * steps_ + i * room; }
+
+ private:
+  static constexpr int64_t room = 16;
+
+  /// A few rows of A at a time, so that neighbouring tiles find them in cache and in the TLB.
+  void copy(const float* a, int64_t lda) {
+    for (int64_t k = 0; k < steps_; k += few_steps)
+      for (int64_t i = 0; i < count(); ++i)
+        kernels().copy(a + k * lda + begin(i), lda, size(i), std::min(few_steps, steps_ - k), tile(i) + k * size(i),
+                       size(i));
+  }
+
+  void transpose(const float* a, int64_t lda) {
+    for (int64_t i = 0; i < count(); ++i)
+      kernels().transpose(a + begin(i) * lda, lda, size(i), steps_, tile(i), size(i));
+  }
+
+  Split tiles_;
+  int64_t steps_;
+  float* data_;
 };
 
 /// C [m, n] = left [m, k] * right, with right [k, n] packed in panels of all k steps.
@@ -87,11 +120,8 @@ const float* panel_at(const float* packed, int64_t k, int64_t j) {
 /// left and takes what they leave. Null: this block is the whole chain.
 void multiply_block(const Product& p, int64_t row, int64_t rows, const Split& depth, int64_t part, int64_t first,
                     int64_t columns, float* chains, int64_t ld_chains) {
-  const Split tiles = Split::at_most(rows, kernels().rows);
   const int64_t steps = depth.size(part), step = depth.begin(part);
-  float* packed = left_space.get(rows * steps + 16);
-  for (int64_t i = 0; i < tiles.parts; ++i)
-    p.left.pack(row + tiles.begin(i), tiles.size(i), step, steps, packed + tiles.begin(i) * steps);
+  const PackedTiles tiles(p.left, row, rows, step, steps);
   const bool last = part + 1 == depth.parts;
   const Epilogue& e = p.epilogue;
   for (int64_t j = first; j < first + columns; j += kernels().width) {
@@ -100,10 +130,10 @@ void multiply_block(const Product& p, int64_t row, int64_t rows, const Split& de
     t.depth = steps;
     t.b = panel_at(p.right, p.k, j) + step * panel_columns;
     t.b_step = panel_columns;
-    for (int64_t i = 0; i < tiles.parts; ++i) {
+    for (int64_t i = 0; i < tiles.count(); ++i) {
       const int64_t begin = tiles.begin(i);
       t.rows = t.a_stride = tiles.size(i);
-      t.a = packed + begin * steps;
+      t.a = tiles.tile(i);
       float* chain = chains + begin * ld_chains + j - first;
       t.start = part > 0 ? chain : nullptr;
       t.ld_start = ld_chains;
@@ -116,11 +146,17 @@ void multiply_block(const Product& p, int64_t row, int64_t rows, const Split& de
   }
 }
 
+/// Whole panels, at most block_columns, of much the same number each time.
+int64_t even_width(int64_t n) {
+  const Split chunks = Split::at_most(panels(n), block_columns / panel_columns);
+  return (chunks.count + chunks.parts - 1) / chunks.parts * panel_columns;
+}
+
 void multiply_blocked(const Product& p) {
   const Split depth = Split::at_most(p.k, kernels().depth), blocks = Split::at_most(p.m, block_rows);
   // A partial chain waits in C, unless C's old values are still needed.
   const bool own_chains = depth.parts > 1 && p.epilogue.accumulate;
-  const int64_t width = own_chains ? block_columns : p.n;
+  const int64_t width = own_chains ? even_width(p.n) : p.n;
   for (int64_t block = 0; block < blocks.parts; ++block) {
     const int64_t row = blocks.begin(block), rows = blocks.size(block);
     for (int64_t j = 0; j < p.n; j += width) {
@@ -239,10 +275,12 @@ bool narrow(int64_t n) { return n <= std::min(narrow_columns, kernels().rows); }
 }  // namespace
 
 void pack(int64_t k, int64_t n, const float* w, int64_t ld, float* packed, int64_t first, int64_t last) {
-  for (int64_t p = first; p < last; ++p) {
-    const int64_t j = p * panel_columns;
-    kernels().copy(w + j, ld, std::min(panel_columns, n - j), k, packed + j * k, panel_columns);
-  }
+  for (int64_t i = 0; i < k; i += few_steps)
+    for (int64_t p = first; p < last; ++p) {
+      const int64_t j = p * panel_columns;
+      kernels().copy(w + i * ld + j, ld, std::min(panel_columns, n - j), std::min(few_steps, k - i),
+                     packed + j * k + i * panel_columns, panel_columns);
+    }
 }
 
 void pack_transposed(int64_t k, int64_t n, const float* w, int64_t ld, float* packed, int64_t first, int64_t last) {
@@ -270,8 +308,9 @@ void weight_gradient(int64_t m, int64_t k, int64_t n, const float* a, int64_t ld
   Epilogue epilogue;
   epilogue.accumulate = accumulate;
   if (narrow(n)) return weight_gradient_narrow({k, m, n, {a, lda, true}, nullptr, dw, lddw, epilogue}, dy, lddy);
-  for (int64_t j = 0; j < n; j += block_columns) {
-    const int64_t columns = std::min(block_columns, n - j);
+  const int64_t width = even_width(n);
+  for (int64_t j = 0; j < n; j += width) {
+    const int64_t columns = std::min(width, n - j);
     float* packed = right_space.get(packed_floats(m, columns));
     pack(m, columns, dy + j, lddy, packed);
     multiply_blocked({k, m, columns, {a, lda, true}, packed, dw + j, lddw, epilogue});
@@ -295,7 +334,7 @@ void bias_gradient(int64_t m, int64_t n, const float* dy, int64_t lddy, float* d
 
 size_t multiply_floats(int64_t m, int64_t k, int64_t n) {
   const int64_t rows = std::min(m, block_rows), depth = kernels().depth;
-  const int64_t left = std::max(rows * std::min(k, depth), narrow_pack) + 16;
+  const int64_t left = std::max(PackedTiles::floats(rows, std::min(k, depth)), narrow_pack + 16);
   return left + (k > depth ? rows * std::min(n, block_columns) : 0);
 }
 
