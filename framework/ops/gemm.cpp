@@ -12,8 +12,9 @@ namespace {
 
 static_assert(panel_columns == panel_width);
 
-/// Rows of the left operand that are packed at once and stay in L2.
-constexpr int64_t block_rows = 384;
+/// The part of the left operand that is packed at once. Both operands stream from L2 and beyond, which costs less than
+/// setting chains down and taking them up again: so only very long chains are cut.
+constexpr int64_t block_rows = 256, block_depth = 2048;
 /// Rows of a matrix that are copied before the next columns of the same rows are.
 constexpr int64_t few_steps = 32;
 /// Columns at once where partial chains or a packed right operand need memory of their own.
@@ -153,7 +154,7 @@ int64_t even_width(int64_t n) {
 }
 
 void multiply_blocked(const Product& p) {
-  const Split depth = Split::at_most(p.k, kernels().depth), blocks = Split::at_most(p.m, block_rows);
+  const Split depth = Split::at_most(p.k, block_depth), blocks = Split::at_most(p.m, block_rows);
   // A partial chain waits in C, unless C's old values are still needed.
   const bool own_chains = depth.parts > 1 && p.epilogue.accumulate;
   const int64_t width = own_chains ? even_width(p.n) : p.n;
@@ -333,9 +334,9 @@ void bias_gradient(int64_t m, int64_t n, const float* dy, int64_t lddy, float* d
 }
 
 size_t multiply_floats(int64_t m, int64_t k, int64_t n) {
-  const int64_t rows = std::min(m, block_rows), depth = kernels().depth;
-  const int64_t left = std::max(PackedTiles::floats(rows, std::min(k, depth)), narrow_pack + 16);
-  return left + (k > depth ? rows * std::min(n, block_columns) : 0);
+  const int64_t rows = std::min(m, block_rows);
+  const int64_t left = std::max(PackedTiles::floats(rows, std::min(k, block_depth)), narrow_pack + 16);
+  return left + (k > block_depth ? rows * std::min(n, block_columns) : 0);
 }
 
 size_t weight_gradient_floats(int64_t m, int64_t k, int64_t n) {

@@ -188,7 +188,7 @@ MTRANK_TARGET_AVX2 void copy(const float* from, int64_t ld, int64_t rows, int64_
 }  // namespace
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels kernels = {tallest, 16, 320, widest, run_tile, transpose, copy};
+  static constexpr Kernels kernels = {tallest, 16, widest, run_tile, transpose, copy};
   return kernels;
 }
 

@@ -166,7 +166,7 @@ MTRANK_TARGET_AVX512 void copy(const float* from, int64_t ld, int64_t rows, int6
 }  // namespace
 
 const Kernels& avx512_kernels() {
-  static constexpr Kernels kernels = {tallest, 32, 384, widest, run_tile, transpose, copy};
+  static constexpr Kernels kernels = {tallest, 32, widest, run_tile, transpose, copy};
   return kernels;
 }
 

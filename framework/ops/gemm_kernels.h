@@ -38,7 +38,6 @@ inline void finish_by_element(const Tile& t, const float* chains, int64_t ld) {
 
 struct Kernels {
   int64_t rows, width;  ///< tallest and widest tile of a large product
-  int64_t depth;        ///< steps whose part of a panel stays in L1
   /// Widest tile of so many rows: 128, 64, 32, or 0 where there are too many rows for it. Such a tile may be row_major;
   /// it has more columns than half its width. Any tile that is not row_major may have 32 columns.
   int64_t (*columns)(int64_t rows);

@@ -37,7 +37,7 @@ void copy(const float* from, int64_t ld, int64_t rows, int64_t columns, float* t
 }  // namespace
 
 const Kernels& scalar_kernels() {
-  static constexpr Kernels kernels = {tallest, panel_width, 256, widest, tile, transpose, copy};
+  static constexpr Kernels kernels = {tallest, panel_width, widest, tile, transpose, copy};
   return kernels;
 }
 
