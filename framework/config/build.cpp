@@ -147,7 +147,7 @@ class Builder {
       if (label.column.empty()) label.column = label.name;
       config_.labels.push_back(std::move(label));
     }
-    if (config_.labels.empty() && !s_.labels.is_null())
+    if (config_.labels.empty() && s_.labels.at.known())
       d_.error(Code::missing_key, s_.labels.at, "`labels` names no label");
   }
 
@@ -184,8 +184,8 @@ class Builder {
       Feature feature;
       feature.name = Name(entry.key, entry.at);
       parse_fields(node, feature, d_);
-      expand_columns(feature);
       if (feature.columns.empty()) feature.columns = {feature.name};
+      expand_columns(feature);
       feature.one_a_column = many && feature.type != FeatureType::dense;
       if (!many && feature.type != FeatureType::dense && feature.columns.size() > 1)
         d_.error(Code::wrong_type, feature.columns[0].at, "`column` stands for one column here",
@@ -206,7 +206,7 @@ class Builder {
         config_.features.push_back(std::move(one));
       }
     }
-    if (config_.features.empty() && !s_.features.is_null())
+    if (config_.features.empty() && s_.features.at.known())
       d_.error(Code::missing_key, s_.features.at, "`features` names no feature");
   }
 

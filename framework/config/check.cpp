@@ -230,9 +230,7 @@ class Checker {
   }
 
   void check_tasks() {
-    double total = 0;
     for (const Task& task : c_.tasks) {
-      total += task.weight;
       const Label* label = use_label(task.label) ? c_.label(task.label) : nullptr;
       const bool number = label && label->type == LabelType::regression;
       const bool loss_of_binary = task.loss && (task.loss->type == LossType::bce || task.loss->type == LossType::focal);
@@ -244,7 +242,7 @@ class Checker {
       if (task.only_when) check_only_when(task, label);
       if (task.trained_as) check_trained_as(task, number, loss_of_binary);
     }
-    if (!c_.tasks.empty() && total == 0)
+    if (!c_.tasks.empty() && std::all_of(c_.tasks.begin(), c_.tasks.end(), [](const Task& t) { return t.weight == 0; }))
       d_.error(Code::impossible_setting, setting(c_.tasks[0], "weight"),
                "the weight of every task is 0: there is nothing to train");
   }

@@ -42,6 +42,20 @@ size_t code_points(std::string_view text) {
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u; }));
 }
 
+/// The part of a very long line around `column`, and the column within it.
+std::pair<std::string, size_t> window(const std::string& line, size_t column) {
+  constexpr size_t wide = 160, before = 60;
+  if (code_points(line) <= wide) return {line, column};
+  const size_t skip = column > before ? column - before : 0;
+  std::string out;
+  size_t at = 0;
+  for (const char c : line) {
+    at += (static_cast<unsigned char>(c) & 0xC0u) != 0x80u;
+    if (at > skip && at <= skip + wide) out += c;
+  }
+  return {out, column - skip};
+}
+
 size_t edit_distance(std::string_view a, std::string_view b) {
   // Optimal string alignment: insert, delete, replace, swap neighbours.
   std::vector<size_t> before(b.size() + 1), last(b.size() + 1), now(b.size() + 1);
@@ -112,11 +126,9 @@ std::string render(const Diagnostic& d, bool color) {
   if (d.at.known()) {
     const std::string number = std::to_string(d.at.line);
     margin.assign(number.size() + 1, ' ');
-    const std::string line = source_line(d.at);
-    const size_t column = static_cast<size_t>(std::max(d.at.column, 1));
+    const auto [line, column] = window(source_line(d.at), static_cast<size_t>(std::max(d.at.column, 1)));
     const size_t room = std::max<size_t>(code_points(line), column) - column + 1;
-    const size_t carets =
-        std::clamp<size_t>(static_cast<size_t>(std::max(d.at.length, 1)), 1, std::max<size_t>(room, 1));
+    const size_t carets = std::clamp<size_t>(static_cast<size_t>(std::max(d.at.length, 1)), 1, room);
     out += margin.substr(1) + blue + "--> " + reset + d.at.source->name + ":" + number + ":" +
            std::to_string(d.at.column) + "\n";
     out += margin + blue + "|" + reset + "\n";

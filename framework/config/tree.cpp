@@ -229,8 +229,10 @@ void expand_variables(Node& node, Diagnostics& d) {
 
 std::optional<std::string> expand_braces(const std::string& text, std::vector<std::string>& out) {
   const size_t open = text.find('{'), dots = text.find("..", open), close = text.find('}', dots);
-  if (open == std::string::npos) return out.push_back(text), std::nullopt;
+  if (open == std::string::npos && text.find('}') == std::string::npos) return out.push_back(text), std::nullopt;
   if (dots == std::string::npos || close == std::string::npos) return "`{` without `..` and `}`: write c{0..17}";
+  if (std::count(text.begin(), text.end(), '{') + std::count(text.begin(), text.end(), '}') != 2)
+    return "one pair of braces expands, found more";
   size_t first = 0, last = 0;
   const auto read = [&](size_t begin, size_t end, size_t& value) {
     const auto result = std::from_chars(text.data() + begin, text.data() + end, value);
