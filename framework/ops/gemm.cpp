@@ -41,6 +41,7 @@ class Workspace {
     }
     return data_.get();
   }
+  size_t size() const { return size_; }
 
  private:
   struct Free {
@@ -336,11 +337,13 @@ void bias_gradient(int64_t m, int64_t n, const float* dy, int64_t lddy, float* d
 size_t multiply_floats(int64_t m, int64_t k, int64_t n) {
   const int64_t rows = std::min(m, block_rows);
   const int64_t left = std::max(PackedTiles::floats(rows, std::min(k, block_depth)), narrow_pack + 16);
-  return left + (k > block_depth ? rows * std::min(n, block_columns) : 0);
+  return left + (k > block_depth ? rows * even_width(n) : 0);
 }
 
 size_t weight_gradient_floats(int64_t m, int64_t k, int64_t n) {
-  return multiply_floats(k, m, n) + packed_floats(m, std::min(n, block_columns));
+  return multiply_floats(k, m, n) + packed_floats(m, even_width(n));
 }
+
+size_t thread_floats() { return left_space.size() + right_space.size() + chain_space.size(); }
 
 }  // namespace mtrank::gemm

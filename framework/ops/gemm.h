@@ -57,5 +57,7 @@ void bias_gradient(int64_t m, int64_t n, const float* dy, int64_t lddy, float* d
 /// Working memory that a thread keeps after such a call, in floats: an upper bound.
 size_t multiply_floats(int64_t m, int64_t k, int64_t n);
 size_t weight_gradient_floats(int64_t m, int64_t k, int64_t n);
+/// What the calling thread holds now.
+size_t thread_floats();
 
 }  // namespace mtrank::gemm

@@ -101,6 +101,16 @@ class Bench {
         [&] { blas(CblasTrans, CblasNoTrans, k, n, m, x.data(), k, dy.data(), n, dw.data()); });
   }
 
+  /// What a step pays once for each weight.
+  void packing() const {
+    const int k = 3456, n = 1024;
+    const std::vector<float> w = values(static_cast<size_t>(k) * n);
+    std::vector<float> packed(gemm::packed_floats(k, n) + gemm::packed_floats(n, k));
+    const double plain = seconds_a_call([&] { gemm::pack(k, n, w.data(), n, packed.data()); }, 20);
+    const double transposed = seconds_a_call([&] { gemm::pack_transposed(n, k, w.data(), n, packed.data()); }, 20);
+    std::printf("packing %d x %d: %.2f ms, transposed %.2f ms\n", k, n, 1e3 * plain, 1e3 * transposed);
+  }
+
   void medians() const {
     for (const char* what : {"forward", "input gradient", "weight gradient", "forward, gemv"})
       for (bool one : {false, true}) median(what, one);
@@ -149,5 +159,6 @@ int main(int argc, char** argv) {
   mtrank::Bench bench(argc > 1 ? argv[1] : "");
   for (int m : {256, 2048, 1})
     for (const mtrank::Layer& l : mtrank::layers) bench.layer(l, m);
+  bench.packing();
   bench.medians();
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "framework/core/isa.h"
@@ -266,6 +267,24 @@ TEST(Gemm, HandsOverEveryElementOnceAfterItIsStored) {
       multiply(s.m, s.k, s.n, a.data.data(), s.k, b.data(), c.data(), s.n, e);
       EXPECT_EQ(seen.count, std::vector<int>(c.size(), 1)) << text(s);
     });
+  }
+}
+
+TEST(Gemm, AThreadKeepsNoMoreMemoryThanItSays) {
+  for (const Shape& s : shapes()) {
+    const Padded a(s.m, s.k, 0, 1), w(s.k, s.n, 0, 2), dy(s.m, s.n, 0, 3);
+    const Matrix b = packed(w, false);
+    Matrix c = dy.data, dw = w.data;
+    Epilogue e;
+    e.accumulate = true;
+    std::thread([&] {
+      multiply(s.m, s.k, s.n, a.data.data(), s.k, b.data(), c.data(), s.n, e);
+      EXPECT_LE(thread_floats(), multiply_floats(s.m, s.k, s.n)) << text(s);
+    }).join();
+    std::thread([&] {
+      weight_gradient(s.m, s.k, s.n, a.data.data(), s.k, dy.data.data(), s.n, dw.data(), s.n, true);
+      EXPECT_LE(thread_floats(), weight_gradient_floats(s.m, s.k, s.n)) << text(s);
+    }).join();
   }
 }
 
