@@ -369,9 +369,10 @@ void finish_config(Config& config) {
       for (const char* name : {"mse", "mae"}) eval.metrics.push_back({name, {}, {}});
   }
   if (!eval.best && config.data.has_valid() && !config.tree.find_path("eval.best")) {
-    for (const MetricSpec& metric : eval.metrics)
-      if (const MetricRule* rule = metric_rule(metric.name); rule && rule->can_be_best) {
-        eval.best = BestSpec{"mean", metric, {}};
+    for (const MetricCall& metric : eval.metrics)
+      if (const MetricRule* rule = metric_rule(metric.name);
+          rule && rule->direction != MetricRule::Direction::toward_one) {
+        eval.best = BestCall{"mean", metric, {}};
         break;
       }
   }

@@ -287,12 +287,12 @@ class Checker {
   bool metric_fits(const MetricRule& rule, const Task& task) const {
     const Label* label = c_.label(task.label);
     if (!label) return true;
-    return label->type == LabelType::binary ? rule.binary : rule.regression;
+    return (label->type == LabelType::binary) == (rule.task == MetricRule::Task::binary);
   }
 
   void check_metrics() {
     std::set<std::string> seen;
-    for (const MetricSpec& metric : c_.eval.metrics) {
+    for (const MetricCall& metric : c_.eval.metrics) {
       const MetricRule* rule = metric_rule(metric.name);
       if (!rule) continue;
       if (!seen.insert(metric.text()).second)
@@ -311,11 +311,11 @@ class Checker {
       d_.error(Code::impossible_setting, c_.at("eval.patience"), "`patience` needs a metric to wait for: set `best`");
   }
 
-  void check_best(const BestSpec& best) {
+  void check_best(const BestCall& best) {
     const MetricRule* rule = metric_rule(best.metric.name);
     if (!rule) return;
     std::vector<std::string> listed, scopes = names_of(c_.tasks);
-    for (const MetricSpec& metric : c_.eval.metrics) listed.push_back(metric.text());
+    for (const MetricCall& metric : c_.eval.metrics) listed.push_back(metric.text());
     scopes.emplace_back("mean");
     Name scope(best.scope, best.at);
     scope.at.length = static_cast<int>(best.scope.size());
@@ -324,13 +324,18 @@ class Checker {
       d_.error(Code::impossible_metric, best.at,
                "`best` looks at `" + best.metric.text() + "`, which is not among the metrics",
                suggestion(best.metric.text(), listed, "there are"));
-    if (!rule->can_be_best)
+    if (rule->direction == MetricRule::Direction::toward_one)
       d_.error(Code::impossible_metric, best.at, "`" + best.metric.name + "` does not say which checkpoint is better",
                "its ideal is a value in between: use logloss or ece");
     if (const Task* task = c_.task(best.scope); task && !metric_fits(*rule, *task))
-      d_.error(Code::impossible_metric, best.at,
-               "`" + best.metric.name + "` needs a 0/1 label, `" + task->label + "` is a regression label",
-               "use mse, rmse or mae");
+      misfit(*rule, best.at, "`" + task->label + "` is none");
+  }
+
+  void misfit(const MetricRule& rule, const Location& at, const std::string& but) {
+    const bool binary = rule.task == MetricRule::Task::binary;
+    d_.error(Code::impossible_metric, at,
+             std::string("`") + rule.name + "` needs a " + (binary ? "0/1" : "regression") + " label, " + but,
+             binary ? "use mse, rmse or mae" : "use auc, logloss or ne");
   }
 
   void check_outputs() {
@@ -358,8 +363,9 @@ class Checker {
     if (c_.data.weight) check(*c_.data.weight, c_.data.weight->at);
     if (c_.data.split && c_.data.split->by != "row") check(c_.data.split->by, c_.data.split->by.at);
     for (const Name& segment : c_.eval.segments) check(segment, segment.at);
-    for (const MetricSpec& metric : c_.eval.metrics)
-      if (!metric.args.empty()) check(metric.args[0], metric.at);
+    for (const MetricCall& metric : c_.eval.metrics)
+      if (const MetricRule* rule = metric_rule(metric.name); rule && rule->argument == MetricRule::Argument::column)
+        check(metric.args.empty() ? "" : metric.args[0], metric.at);
   }
 
   const Config& c_;

@@ -287,9 +287,9 @@ struct TrainConfig {
 
 struct EvalConfig {
   Interval every;
-  std::vector<MetricSpec> metrics;  ///< default: what suits the labels
+  std::vector<MetricCall> metrics;  ///< default: what suits the labels
   std::vector<Name> segments;       ///< columns
-  std::optional<BestSpec> best;     ///< unset (`last`): the last checkpoint
+  std::optional<BestCall> best;     ///< unset (`last`): the last checkpoint
   std::optional<int64_t> patience;  ///< evaluations without a better one before the run stops
   std::optional<int64_t> batch_size;
   void fields(Fields& f);

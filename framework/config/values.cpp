@@ -52,18 +52,10 @@ constexpr InitShape kInits[] = {{"normal", Init::Kind::normal, 1}, {"uniform", I
                                 {"he", Init::Kind::he, 0}};
 
 constexpr MetricRule kMetrics[] = {
-    {"auc", true, false, false, true, true, "area under the ROC curve; ties count half"},
-    {"gauc", true, false, true, true, true,
-     "mean AUC over the groups of a column, weighted by rows: gauc(user_id); gauc(user_id, unweighted) counts groups "
-     "alike"},
-    {"pr_auc", true, false, false, true, true, "average precision"},
-    {"logloss", true, false, false, false, true, "mean logistic loss"},
-    {"ne", true, false, false, false, true, "logloss over that of always predicting the label's mean"},
-    {"calibration", true, false, false, false, false, "sum of predictions over sum of labels"},
-    {"ece", true, false, false, false, true, "expected calibration error over equal-mass bins"},
-    {"mse", true, true, false, false, true, "mean squared error"},
-    {"rmse", true, true, false, false, true, "its square root"},
-    {"mae", true, true, false, false, true, "mean absolute error"},
+#define METRIC(name, argument, task, direction, doc) \
+  {#name, MetricRule::Argument::argument, MetricRule::Task::task, MetricRule::Direction::direction, doc},
+#include "framework/config/metrics.def"
+#undef METRIC
 };
 
 std::vector<std::string> metric_names() {
@@ -174,28 +166,34 @@ std::string Init::text() const {
          ")";
 }
 
-std::optional<TextError> MetricSpec::parse_text(std::string_view text) {
+std::optional<TextError> MetricCall::parse_text(std::string_view text) {
   Call call;
   if (auto error = parse_call(text, call)) return error;
   name = call.name;
   args = call.args;
   const MetricRule* rule = metric_rule(name);
   if (!rule) return TextError{"`" + name + "` is not a metric", 0, suggestion(name, metric_names())};
-  if (rule->needs_key && args.empty())
-    return TextError{"`" + name + "` needs the column of its groups", 0, "write it like gauc(user_id)"};
-  if (!rule->needs_key && !args.empty()) return TextError{"`" + name + "` takes no argument", call.offsets[0]};
-  if (args.size() > 2 || (args.size() == 2 && args[1] != "unweighted"))
-    return TextError{"`" + name + "` takes a column and, if wanted, `unweighted`", call.offsets[1]};
+  const bool column = rule->argument == MetricRule::Argument::column;
+  if (column && args.empty())
+    return TextError{"`" + name + "` needs the column of its groups", 0, "write it like " + name + "(user_id)"};
+  const size_t most = rule->argument == MetricRule::Argument::none ? 0 : 1;
+  if (args.size() > most)
+    return TextError{"`" + name + "` takes " + (most ? "one argument" : "no argument"), call.offsets[most]};
+  if (!column && !args.empty()) {
+    const auto count = Node::scalar(args[0]).as_int();
+    if (!count || *count < 1 || *count > 100000)
+      return TextError{"`" + name + "` takes a number from 1 to 100000, found `" + args[0] + "`", call.offsets[0]};
+  }
   return std::nullopt;
 }
 
-std::string MetricSpec::text() const {
+std::string MetricCall::text() const {
   std::string out;
   for (const std::string& arg : args) out += (out.empty() ? "" : ", ") + arg;
   return args.empty() ? name : name + "(" + out + ")";
 }
 
-std::optional<TextError> BestSpec::parse_text(std::string_view text) {
+std::optional<TextError> BestCall::parse_text(std::string_view text) {
   const size_t dot = text.substr(0, text.find('(')).rfind('.');
   if (dot == std::string_view::npos)
     return TextError{"`" + std::string(text) + "` does not say whose metric", 0,

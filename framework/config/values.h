@@ -54,8 +54,8 @@ struct Init {
   static const char* type_name() { return "initializer"; }
 };
 
-/// A metric as configs name it: `auc`, `gauc(user_id)`, `gauc(user_id, unweighted)`.
-struct MetricSpec {
+/// A metric as configs name it: `auc`, `gauc(user_id)`, `ece(20)`.
+struct MetricCall {
   std::string name;
   std::vector<std::string> args;
   Location at;
@@ -65,23 +65,25 @@ struct MetricSpec {
 };
 
 /// What decides the best checkpoint: a metric of one task, or its mean over the tasks that have it: `mean.auc`.
-struct BestSpec {
+struct BestCall {
   std::string scope = "mean";  ///< "mean" or a task
-  MetricSpec metric;
+  MetricCall metric;
   Location at;
   std::optional<TextError> parse_text(std::string_view text);
   std::string text() const { return scope + "." + metric.text(); }
   static const char* type_name() { return "task.metric"; }
 };
 
-/// What the config layer must know of each metric to refuse an impossible one.
+/// A row of metrics.def, as far as the config layer must know it to refuse an impossible metric.
 struct MetricRule {
+  enum class Argument { none, column, count };
+  enum class Task { binary, regression };
+  enum class Direction { higher, lower, toward_one };
   const char* name;
-  bool binary, regression;  ///< the labels it is defined for
-  bool needs_key;           ///< gauc(column)
-  bool higher_is_better;    ///< for `best`; meaningless when it cannot be best
-  bool can_be_best;
-  const char* help;
+  Argument argument;
+  Task task;
+  Direction direction;
+  const char* doc;
 };
 std::span<const MetricRule> metric_rules();
 const MetricRule* metric_rule(std::string_view name);

@@ -136,7 +136,8 @@ RowSpec row_spec(const Config& config) {
     if (texts.size() > out.conditions.size()) out.conditions.push_back(label_condition(config, *task.only_when));
   }
   for (const auto& metric : config.eval.metrics)
-    if (metric.name == "gauc" && !metric.args.empty()) add_once(out.keys, metric.args[0]);
+    if (const MetricRule* rule = metric_rule(metric.name); rule && rule->argument == MetricRule::Argument::column)
+      add_once(out.keys, metric.args.at(0));
   for (const auto& column : config.eval.segments) add_once(out.keys, column);
   if (config.data.weight) out.weight_column = *config.data.weight;
   if (config.data.sample) {

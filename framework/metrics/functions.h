@@ -6,7 +6,7 @@ namespace mtrank {
 
 /// One function a row of metrics.def. The rows are not empty and hold no NaN.
 #define METRIC(name, ...) MetricValue metric_##name(const SortedRows& rows, const MetricSpec& spec);
-#include "framework/metrics/metrics.def"
+#include "framework/config/metrics.def"
 #undef METRIC
 
 /// AUC of rows that hold both classes.

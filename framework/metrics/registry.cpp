@@ -10,7 +10,7 @@ namespace {
 constexpr MetricInfo kMetrics[] = {
 #define METRIC(name, argument, task, direction, doc) \
   {#name, MetricArgument::argument, MetricTask::task, MetricDirection::direction, metric_##name, doc},
-#include "framework/metrics/metrics.def"
+#include "framework/config/metrics.def"
 #undef METRIC
 };
 constexpr int kDefaultBins = 15, kMaxBins = 100000;

@@ -57,14 +57,16 @@ TEST(Values, initializers) {
 }
 
 TEST(Values, metrics) {
-  EXPECT_EQ(read<MetricSpec>("auc"), "ok: auc");
-  EXPECT_EQ(read<MetricSpec>("gauc( user_id )"), "ok: gauc(user_id)");
-  EXPECT_EQ(read<MetricSpec>("gauc(user_id, unweighted)"), "ok: gauc(user_id, unweighted)");
-  EXPECT_THAT(read<MetricSpec>("gauc"), HasSubstr("needs the column"));
-  EXPECT_THAT(read<MetricSpec>("auc(user_id)"), HasSubstr("4: `auc` takes no argument"));
-  EXPECT_THAT(read<MetricSpec>("auk"), HasSubstr("not a metric"));
-  EXPECT_EQ(read<BestSpec>("mean.gauc(a.b)"), "ok: mean.gauc(a.b)");
-  EXPECT_THAT(read<BestSpec>("auc"), HasSubstr("does not say whose metric"));
+  EXPECT_EQ(read<MetricCall>("auc"), "ok: auc");
+  EXPECT_EQ(read<MetricCall>("gauc( user_id )"), "ok: gauc(user_id)");
+  EXPECT_EQ(read<MetricCall>("ece(20)"), "ok: ece(20)");
+  EXPECT_EQ(read<MetricCall>("gauc(user_id, x)"), "14: `gauc` takes one argument");
+  EXPECT_EQ(read<MetricCall>("ece(x)"), "4: `ece` takes a number from 1 to 100000, found `x`");
+  EXPECT_THAT(read<MetricCall>("gauc"), HasSubstr("needs the column"));
+  EXPECT_THAT(read<MetricCall>("auc(user_id)"), HasSubstr("4: `auc` takes no argument"));
+  EXPECT_THAT(read<MetricCall>("auk"), HasSubstr("not a metric"));
+  EXPECT_EQ(read<BestCall>("mean.gauc(a.b)"), "ok: mean.gauc(a.b)");
+  EXPECT_THAT(read<BestCall>("auc"), HasSubstr("does not say whose metric"));
 }
 
 TEST(Expression, parses_with_precedence) {
