@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "framework/core/thread_pool.h"
+#include "framework/data/binder.h"
+#include "framework/graph/runner.h"
+
+namespace mtrank {
+
+/// Runs a forward-only graph on batches: what evaluation, prediction and serving share. Rows are cut into blocks that
+/// threads take; every row's scores depend on that row alone, so neither the blocks nor the batch matter.
+class Forward {
+ public:
+  /// `params` and `tables` in the order of the graph's, alive as long as this is.
+  Forward(Graph graph, const InputSchema& schema, std::vector<View> params, std::vector<View> tables, int threads);
+
+  /// To be called whenever the weights have changed: packs them.
+  void refresh(ThreadPool& pool);
+
+  /// scores [outputs][rows of the batch], in the order of the graph's outputs.
+  void run(ThreadPool& pool, const Batch& batch, std::vector<std::vector<float>>& scores);
+
+  const Graph& graph() const { return plan_.graph; }
+  /// Which output has that name, or -1.
+  int output(const std::string& name) const;
+
+ private:
+  static constexpr int64_t kBlock = 256;
+  struct Worker {
+    std::byte* arena;
+    Scratch scratch;
+    std::vector<View> inputs;
+    std::vector<IdsView> ids;
+  };
+  void run_block(Worker& worker, const Batch& batch, int64_t first, std::vector<std::vector<float>>& scores);
+
+  Plan plan_;
+  BatchBinder binder_;
+  std::vector<View> params_, tables_;
+  Scratch memory_;
+  std::byte* packed_ = nullptr;
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+}  // namespace mtrank

@@ -1,0 +1,233 @@
+#include "models/model.h"
+
+#include <cmath>
+
+#include "framework/core/error.h"
+#include "framework/graph/autodiff.h"
+#include "framework/ops/arithmetic.h"
+#include "framework/ops/linear.h"
+#include "framework/ops/lookup.h"
+#include "framework/ops/loss.h"
+#include "framework/ops/sigmoid.h"
+#include "models/layer.h"
+
+namespace mtrank {
+namespace {
+
+std::vector<std::string> layer_names() {
+  std::vector<std::string> names;
+  for (const LayerInfo* layer : all_layers()) names.emplace_back(layer->name);
+  return names;
+}
+
+void resolve_layer(Layer& layer, Diagnostics& diagnostics) {
+  const LayerInfo* info = find_layer(layer.type);
+  if (!info) {
+    diagnostics.error(Code::undefined_name, layer.type.at.known() ? layer.type.at : layer.at,
+                      "there is no layer type `" + layer.type + "`", suggestion(layer.type, layer_names()));
+    return;
+  }
+  layer.settings = info->resolve(layer.settings, diagnostics);
+}
+
+/// fan_in, glorot and he see a table as a linear layer from its one-hot rows.
+WeightInit table_init(const Init& init, int64_t rows, int64_t dim) {
+  using Kind = Init::Kind;
+  const auto n = static_cast<double>(rows), d = static_cast<double>(dim);
+  auto uniform = [](double bound) { return WeightInit{WeightInit::Kind::uniform, -bound, bound}; };
+  switch (init.kind) {
+    case Kind::normal:
+      return {WeightInit::Kind::normal, init.a, 0};
+    case Kind::uniform:
+      return {WeightInit::Kind::uniform, init.a, init.b};
+    case Kind::constant:
+      return {WeightInit::Kind::constant, init.a, 0};
+    case Kind::zeros:
+      return {};
+    case Kind::fan_in:
+      return uniform(1 / std::sqrt(n));
+    case Kind::glorot:
+      return uniform(std::sqrt(6 / (n + d)));
+    case Kind::he:
+      return {WeightInit::Kind::normal, std::sqrt(2 / n), 0};
+  }
+  return {};
+}
+
+class ModelBuilder {
+ public:
+  ModelBuilder(const Config& config, const TableRows& rows, ModelUse use, Diagnostics& diagnostics)
+      : config_(config),
+        rows_(rows),
+        use_(use),
+        diagnostics_(diagnostics),
+        builder_(graph_, use == ModelUse::training) {
+    for (const Task& task : config.tasks) tasks_.push_back(task.name);
+  }
+
+  Graph build() {
+    inputs();
+    for (const Layer& layer : config_.layers) built_.emplace(layer.name, layer_output(layer, -1));
+    for (size_t t = 0; t < tasks_.size(); ++t) logits_.push_back(logit(config_.tasks[t], static_cast<int>(t)));
+    if (!diagnostics_.ok()) return {};
+    if (use_ == ModelUse::training) {
+      for (size_t t = 0; t < tasks_.size(); ++t) add_loss(config_.tasks[t], t);
+      differentiate(graph_);
+    } else {
+      for (size_t t = 0; t < tasks_.size(); ++t) predictions_.push_back(prediction(config_.tasks[t], t));
+      for (const Output& output : config_.outputs) graph_.outputs.push_back({output.name, value_of(output.expr)});
+      for (size_t t = 0; t < tasks_.size(); ++t) graph_.outputs.push_back({kTaskOutput + tasks_[t], predictions_[t]});
+      graph_.forward_nodes = graph_.nodes.size();
+    }
+    return std::move(graph_);
+  }
+
+ private:
+  void inputs() {
+    std::map<std::string, ValueId> tables;
+    for (const Table& table : config_.tables) {
+      const auto rows = rows_.find(table.name);
+      MTRANK_ASSERT(rows != rows_.end());
+      tables[table.name] = builder_.table("embedding/" + table.name, rows->second, table.dim,
+                                          table_init(table.init, rows->second, table.dim));
+    }
+    std::vector<LookupFeature> features;
+    std::vector<std::string> looked_up;
+    for (const Feature& feature : config_.features) {
+      if (!feature.has_table()) continue;
+      features.push_back({tables.at(feature.table), builder_.ids("ids:" + feature.name),
+                          static_cast<Pooling>(static_cast<int>(feature.pool))});
+      looked_up.push_back(feature.name);
+    }
+    if (!features.empty()) {
+      const std::vector<ValueId> pooled = lookup(builder_, features);
+      for (size_t i = 0; i < pooled.size(); ++i) features_[looked_up[i]] = pooled[i];
+    }
+    for (const Feature& feature : config_.features)
+      if (!feature.has_table())
+        features_[feature.name] = builder_.input("dense:" + feature.name, static_cast<int64_t>(feature.columns.size()));
+  }
+
+  /// The values that `from` names; `task` picks a task's own where a layer hands on one a task.
+  std::vector<ValueId> sources(const Layer& layer, int task) {
+    std::vector<ValueId> values;
+    for (const Name& name : layer.from) {
+      if (const auto made = built_.find(name); made != built_.end()) {
+        append(values, made->second, name, task);
+        continue;
+      }
+      for (const Feature* feature : config_.features_named(name)) values.push_back(features_.at(feature->name));
+    }
+    return values;
+  }
+
+  void append(std::vector<ValueId>& values, const LayerOutput& output, const Name& name, int task) {
+    if (!output.per_task) {
+      values.push_back(output.values.front());
+    } else if (task >= 0) {
+      values.push_back(output.values[static_cast<size_t>(task)]);
+    } else {
+      diagnostics_.error(Code::shape_mismatch, name.at,
+                         "`" + name + "` hands on one value a task, which only towers can read",
+                         "name a layer above it");
+      values.push_back(output.values.front());
+    }
+  }
+
+  LayerOutput layer_output(const Layer& layer, int task) {
+    const LayerInfo* info = find_layer(layer.type);
+    if (!info) return placeholder();
+    Builder::Scope scope(builder_, layer.name);
+    try {
+      const std::vector<ValueId> from = sources(layer, task);
+      if (from.empty()) return placeholder();
+      LayerContext context{builder_, from, tasks_};
+      return info->build(context, layer.settings);
+    } catch (const ShapeError& error) {
+      diagnostics_.error(Code::shape_mismatch, layer.at, "`" + layer.name + "`: " + error.what());
+      return placeholder();
+    }
+  }
+
+  /// Stands for a value that could not be built, so that the layers after it are checked too.
+  ValueId placeholder() { return builder_.add_value({.name = "missing", .cols = 1}); }
+
+  ValueId logit(const Task& task, int index) {
+    const LayerOutput tower = layer_output(task.tower, index);
+    const ValueId hidden = tower.per_task ? tower.values[static_cast<size_t>(index)] : tower.values.front();
+    Builder::Scope scope(builder_, task.name);
+    return dense(builder_, "logit", hidden, 1);
+  }
+
+  std::vector<double> loss_parameters(const LossConfig& loss, const LossInfo& info) {
+    const Node node = to_node(loss);
+    std::vector<double> values;
+    for (const LossParameter& parameter : info.parameters) {
+      const Node* given = node.find(parameter.name);
+      values.push_back(given ? given->as_double().value_or(parameter.otherwise) : parameter.otherwise);
+    }
+    return values;
+  }
+
+  void add_loss(const Task& task, size_t index) {
+    const LossInfo* info = find_loss(enum_name(task.loss->type));
+    MTRANK_ASSERT(info);
+    Builder::Scope scope(builder_, task.name);
+    loss(builder_, info->name, loss_parameters(*task.loss, *info), task.name, logits_[index],
+         builder_.input("label", 1), builder_.input("weight", 1), builder_.scalar("scale"));
+  }
+
+  ValueId prediction(const Task& task, size_t index) {
+    Builder::Scope scope(builder_, task.name);
+    const LossInfo* info = find_loss(enum_name(task.loss->type));
+    return info->binary ? sigmoid(builder_, logits_[index], "prediction") : logits_[index];
+  }
+
+  ValueId value_of(const Expression& e) {
+    using Op = Expression::Op;
+    switch (e.op) {
+      case Op::name:
+        for (size_t t = 0; t < tasks_.size(); ++t)
+          if (tasks_[t] == e.name) return predictions_[t];
+        break;
+      case Op::number:
+        return affine(builder_, predictions_.front(), 0, e.value);
+      case Op::negate:
+        return affine(builder_, value_of(e.args[0]), -1, 0);
+      case Op::add:
+        return arithmetic(builder_, '+', value_of(e.args[0]), value_of(e.args[1]));
+      case Op::subtract:
+        return arithmetic(builder_, '-', value_of(e.args[0]), value_of(e.args[1]));
+      case Op::multiply:
+        return arithmetic(builder_, '*', value_of(e.args[0]), value_of(e.args[1]));
+      case Op::divide:
+        return arithmetic(builder_, '/', value_of(e.args[0]), value_of(e.args[1]));
+    }
+    MTRANK_ASSERT(!"the config checked its names");
+    return kNoValue;
+  }
+
+  const Config& config_;
+  const TableRows& rows_;
+  ModelUse use_;
+  Diagnostics& diagnostics_;
+  Graph graph_;
+  Builder builder_;
+  std::vector<std::string> tasks_;
+  std::map<std::string, ValueId> features_;
+  std::map<std::string, LayerOutput> built_;
+  std::vector<ValueId> logits_, predictions_;
+};
+
+}  // namespace
+
+void resolve_layers(Config& config, Diagnostics& diagnostics) {
+  for (Layer& layer : config.layers) resolve_layer(layer, diagnostics);
+  for (Task& task : config.tasks) resolve_layer(task.tower, diagnostics);
+}
+
+Graph build_model(const Config& config, const TableRows& rows, ModelUse use, Diagnostics& diagnostics) {
+  return ModelBuilder(config, rows, use, diagnostics).build();
+}
+
+}  // namespace mtrank
