@@ -10,7 +10,7 @@ void differentiate(Graph& graph) {
   graph.forward_nodes = graph.nodes.size();
   GradBuilder grads(graph);
   for (size_t n = graph.forward_nodes; n-- > 0;) {
-    const Node node = graph.nodes[n];
+    const OpNode node = graph.nodes[n];
     if (!node.op->backward) continue;
     grads.builder().set_scope(node.scope);
     node.op->backward(grads, node);
@@ -21,7 +21,7 @@ GradBuilder::GradBuilder(Graph& graph) : builder_(graph, true), wanted_(graph.va
   std::vector<uint8_t> produced(graph.values.size());
   for (size_t i = 0; i < graph.values.size(); ++i)
     wanted_[i] = graph.values[i].kind == ValueKind::param || graph.values[i].kind == ValueKind::table;
-  for (const Node& node : graph.nodes) {
+  for (const OpNode& node : graph.nodes) {
     bool any = false;
     for (ValueId in : node.inputs) {
       if (in == kNoValue) continue;

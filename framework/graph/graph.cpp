@@ -26,7 +26,7 @@ std::vector<uint8_t> needed_nodes(const Graph& graph) {
   std::vector<uint8_t> live(graph.values.size()), keep(graph.nodes.size());
   for (const NamedValue& output : graph.outputs) live[static_cast<size_t>(graph.root(output.value))] = 1;
   for (size_t n = graph.forward_nodes; n-- > 0;) {
-    const Node& node = graph.nodes[n];
+    const OpNode& node = graph.nodes[n];
     for (ValueId out : node.outputs)
       if (out != kNoValue && live[static_cast<size_t>(graph.root(out))]) keep[n] = 1;
     if (!keep[n]) continue;
@@ -113,7 +113,7 @@ std::string value_text(const Graph& graph, const Value& value) {
   return text;
 }
 
-std::string node_text(const Graph& graph, const Node& node) {
+std::string node_text(const Graph& graph, const OpNode& node) {
   auto name = [&](ValueId id) { return id == kNoValue ? std::string("-") : graph.value(id).name; };
   std::string text;
   for (size_t i = 0; i < node.outputs.size(); ++i)

@@ -39,7 +39,7 @@ struct Value {
   int64_t column = 0;
 };
 
-struct Node {
+struct OpNode {
   const Op* op = nullptr;
   std::string scope;                ///< the layer it belongs to, e.g. "cross/1"
   std::vector<ValueId> inputs;      ///< kNoValue where an optional one is absent
@@ -84,7 +84,7 @@ struct SparseGradient {
 /// gradients, in order. Values are single-assignment but for gradients, which later nodes may add to.
 struct Graph {
   std::vector<Value> values;
-  std::vector<Node> nodes;
+  std::vector<OpNode> nodes;
   size_t forward_nodes = 0;
   std::vector<ParamWeight> params;
   std::vector<TableWeight> tables;

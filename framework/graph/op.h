@@ -36,7 +36,7 @@ class Scratch {
 
 /// One call of a kernel: a node's arguments for a run of rows.
 struct OpCall {
-  const Node& node;
+  const OpNode& node;
   std::span<const View> in;   ///< data is null where an optional input is absent
   std::span<const View> out;  ///< data is null where an output is not wanted
   std::span<const uint8_t> accumulate;
@@ -70,11 +70,11 @@ struct Op {
   /// made by their callers.
   std::vector<int64_t> (*shapes)(const ShapeCall&) = nullptr;
   /// Emits the nodes of the gradient. Null where no gradient flows through.
-  void (*backward)(GradBuilder&, const Node&) = nullptr;
+  void (*backward)(GradBuilder&, const OpNode&) = nullptr;
   Kernel cpu_f32 = nullptr;
   Kernel cpu_f64 = nullptr;
   /// Floating-point operations for `rows` rows of the batch. Null: one an output element.
-  double (*flops)(const Graph&, const Node&, int64_t rows) = nullptr;
+  double (*flops)(const Graph&, const OpNode&, int64_t rows) = nullptr;
   /// How the op's weights are packed once a step for the matrix kernel, or null.
   const Packing* packing = nullptr;
 };

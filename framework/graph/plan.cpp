@@ -167,7 +167,7 @@ void plan_packing(Plan& plan) {
 
 bool has_single_writers(const Plan& plan) {
   std::vector<int> writers(plan.graph.params.size());
-  for (const Node& node : plan.graph.nodes)
+  for (const OpNode& node : plan.graph.nodes)
     for (ValueId out : node.outputs)
       if (out != kNoValue && plan.place(out).region == Region::param_gradient)
         if (++writers[static_cast<size_t>(plan.place(out).at)] > 1) return false;

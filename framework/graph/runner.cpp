@@ -83,7 +83,7 @@ void run_nodes(const Plan& plan, size_t begin, size_t end, const Bindings& bindi
   std::vector<View> in, out;
   std::vector<uint8_t> accumulate;
   for (size_t n = begin; n < end; ++n) {
-    const Node& node = plan.graph.nodes[n];
+    const OpNode& node = plan.graph.nodes[n];
     in.clear();
     out.clear();
     for (ValueId id : node.inputs) in.push_back(resolve(id));

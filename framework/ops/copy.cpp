@@ -24,7 +24,7 @@ void zero_cpu(const OpCall& call) {
   for (int64_t r = 0; r < y.rows; ++r) std::fill_n(y.row<T>(r), y.cols, T(0));
 }
 
-void copy_backward(GradBuilder& grads, const Node& node) {
+void copy_backward(GradBuilder& grads, const OpNode& node) {
   const ValueId dy = grads.gradient(node.outputs[0]);
   if (dy != kNoValue) grads.emit(copy, {dy}, {node.inputs[0]});
 }

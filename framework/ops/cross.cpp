@@ -47,7 +47,7 @@ void cross_gradient_cpu(const OpCall& call) {
   });
 }
 
-void cross_backward(GradBuilder& grads, const Node& node) {
+void cross_backward(GradBuilder& grads, const OpNode& node) {
   const ValueId dy = grads.gradient(node.outputs[0]);
   if (dy == kNoValue) return;
   const auto [x0, u, x] = std::tuple{node.inputs[0], node.inputs[1], node.inputs[2]};
@@ -63,7 +63,7 @@ const Op cross{.name = "cross",
                .backward = cross_backward,
                .cpu_f32 = cross_cpu<float>,
                .cpu_f64 = cross_cpu<double>,
-               .flops = [](const Graph& g, const Node& n, int64_t rows) {
+               .flops = [](const Graph& g, const OpNode& n, int64_t rows) {
                  return 2.0 * static_cast<double>(rows * g.value(n.outputs[0]).cols);
                }};
 

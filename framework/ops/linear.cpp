@@ -162,7 +162,7 @@ void weight_gradient_cpu(const OpCall& call) {
   }
 }
 
-void linear_backward(GradBuilder& grads, const Node& node) {
+void linear_backward(GradBuilder& grads, const OpNode& node) {
   const auto [x, w, b] = std::tuple{node.inputs[0], node.inputs[1], node.inputs[2]};
   ValueId dz = grads.gradient(node.outputs[0]);
   if (dz == kNoValue) return;
@@ -176,7 +176,7 @@ void linear_backward(GradBuilder& grads, const Node& node) {
   grads.emit(linear_input_gradient, {dz, w}, {x}, groups);
 }
 
-double product_flops(const Graph& graph, const Node& node, int64_t rows) {
+double product_flops(const Graph& graph, const OpNode& node, int64_t rows) {
   const ValueId weights = node.op == &linear_weight_gradient ? node.outputs[0] : node.inputs[1];
   if (weights == kNoValue) return 0;
   const Value& w = graph.value(weights);

@@ -119,7 +119,7 @@ void lookup_gradient_cpu(const OpCall& call) {
   }
 }
 
-void lookup_backward(GradBuilder& grads, const Node& node) {
+void lookup_backward(GradBuilder& grads, const OpNode& node) {
   std::vector<ValueId> inputs, outputs;
   std::vector<int64_t> pools;
   for (size_t f = 0; f < node.outputs.size(); ++f) {

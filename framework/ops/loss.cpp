@@ -79,7 +79,7 @@ void loss_cpu(const OpCall& call) {
   with_loss(call.node.attributes.text("type"), [&](auto loss) { run_loss<decltype(loss), T>(call); });
 }
 
-void loss_backward(GradBuilder& grads, const Node& node) { grads.pass(node.outputs[1], node.inputs[0]); }
+void loss_backward(GradBuilder& grads, const OpNode& node) { grads.pass(node.outputs[1], node.inputs[0]); }
 
 }  // namespace
 

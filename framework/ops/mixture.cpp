@@ -86,14 +86,14 @@ void mixture_gradient_cpu(const OpCall& call) {
   });
 }
 
-void mixture_backward(GradBuilder& grads, const Node& node) {
+void mixture_backward(GradBuilder& grads, const OpNode& node) {
   const ValueId dy = grads.gradient(node.outputs[0]);
   if (dy != kNoValue)
     grads.emit(mixture_gradient, {dy, node.inputs[0], node.inputs[1]}, {node.inputs[0], node.inputs[1]},
                node.attributes);
 }
 
-double mixture_flops(const Graph& graph, const Node& node, int64_t rows) {
+double mixture_flops(const Graph& graph, const OpNode& node, int64_t rows) {
   return 2.0 * static_cast<double>(rows * graph.value(node.outputs[0]).cols * node.attributes.integer("experts"));
 }
 
@@ -112,7 +112,7 @@ const Op mixture_gradient{
     .summary = "dgate_te = dy_t . expert_e; dexpert_e = sum_t gate_te * dy_t",
     .cpu_f32 = mixture_gradient_cpu<float>,
     .cpu_f64 = mixture_gradient_cpu<double>,
-    .flops = [](const Graph& graph, const Node& node, int64_t rows) {
+    .flops = [](const Graph& graph, const OpNode& node, int64_t rows) {
       return 4.0 * static_cast<double>(rows * graph.value(node.inputs[0]).cols * node.attributes.integer("experts"));
     }};
 

@@ -60,7 +60,7 @@ void softmax_gradient_cpu(const OpCall& call) {
   });
 }
 
-void softmax_backward(GradBuilder& grads, const Node& node) {
+void softmax_backward(GradBuilder& grads, const OpNode& node) {
   const ValueId y = node.outputs[0], dy = grads.gradient(y);
   if (dy != kNoValue) grads.emit(softmax_gradient, {dy, y}, {node.inputs[0]}, node.attributes);
 }
