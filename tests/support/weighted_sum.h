@@ -17,7 +17,7 @@ inline void weighted_sum(Builder& builder, ValueId x, ValueId g) {
   };
   static const Op op{.name = "weighted_sum",
                      .summary = "L = sum(x * g)",
-                     .backward = [](GradBuilder& grads, const Node& n) { grads.pass(n.outputs[1], n.inputs[0]); },
+                     .backward = [](GradBuilder& grads, const OpNode& n) { grads.pass(n.outputs[1], n.inputs[0]); },
                      .cpu_f32 = [](const OpCall& call) { kernel(call, float{}); },
                      .cpu_f64 = [](const OpCall& call) { kernel(call, double{}); }};
   const ValueId sum = builder.add_value({.name = "loss", .kind = ValueKind::loss, .batch = false, .cols = 1});
