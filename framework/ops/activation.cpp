@@ -1,6 +1,7 @@
 #include "framework/ops/activation.h"
 
 #include "framework/core/error.h"
+#include "framework/graph/autodiff.h"
 #include "framework/ops/elementwise.h"
 
 namespace mtrank {
@@ -18,8 +19,34 @@ bool saves_input(Activation activation) {
   return saves;
 }
 
+ValueId activate(Builder& builder, ValueId x, const std::string& activation) {
+  if (parse_activation(activation) == Activation::none) return x;
+  return builder.apply1(ops::activation, {x}, {{"activation", activation}}, activation);
+}
+
 namespace ops {
 namespace {
+
+template <class T>
+void activation_cpu(const OpCall& call) {
+  const View x = call.in[0], y = call.out[0];
+  with_activation(parse_activation(call.node.attributes.text("activation")), [&](auto f) {
+    for_isa([=]() MTRANK_INLINE_LAMBDA {
+      for (int64_t r = 0; r < y.rows; ++r) {
+        const T* in = x.row<const T>(r);
+        write_row(y.row<T>(r), y.cols, false,
+                  [=](int64_t i) MTRANK_INLINE_LAMBDA { return decltype(f)::value(in[i]); });
+      }
+    });
+  });
+}
+
+void activation_backward(GradBuilder& grads, const OpNode& node) {
+  const ValueId x = node.inputs[0], y = node.outputs[0], dy = grads.gradient(y);
+  if (dy == kNoValue) return;
+  const bool needs_input = saves_input(parse_activation(node.attributes.text("activation")));
+  grads.emit(activation_gradient, {dy, y, needs_input ? x : kNoValue}, {x}, node.attributes);
+}
 
 template <class T>
 void activation_gradient_cpu(const OpCall& call) {
@@ -38,6 +65,13 @@ void activation_gradient_cpu(const OpCall& call) {
 }
 
 }  // namespace
+
+const Op activation{.name = "activation",
+                    .summary = "y = f(x)",
+                    .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{call.in[0].cols}; },
+                    .backward = activation_backward,
+                    .cpu_f32 = activation_cpu<float>,
+                    .cpu_f64 = activation_cpu<double>};
 
 const Op activation_gradient{.name = "activation_gradient",
                              .summary = "dz = dy * f'(z)",

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "framework/core/math.h"
+#include "framework/graph/builder.h"
 #include "framework/ops/ops.h"
 
 namespace mtrank {
@@ -115,6 +116,10 @@ void with_activation(Activation a, const F& f) {
 /// The names configs use: none, relu, gelu, silu, tanh, sigmoid. Throws ShapeError for another.
 Activation parse_activation(const std::string& name);
 bool saves_input(Activation activation);
+
+/// An activation alone, where it cannot be part of a linear layer.   y = f(x)
+/// x, y [B, C].  dx = dy * f'(x).  Saves nothing.  Deterministic.
+ValueId activate(Builder& builder, ValueId x, const std::string& activation);
 
 /// activation_gradient: dz = dy * f'(z). dy, y, z, dz [B, C]; z is absent where f' needs only y. Deterministic.
 

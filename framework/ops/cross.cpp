@@ -11,15 +11,6 @@ ValueId cross(Builder& builder, ValueId x0, ValueId u, ValueId x) { return build
 namespace ops {
 namespace {
 
-std::vector<int64_t> cross_shapes(const ShapeCall& call) {
-  const int64_t width = call.in[0].cols;
-  for (const Value& in : call.in)
-    if (in.cols != width)
-      throw ShapeError("a cross layer needs inputs of one width, found " + std::to_string(width) + " and " +
-                       std::to_string(in.cols));
-  return {width};
-}
-
 template <class T>
 void cross_cpu(const OpCall& call) {
   const View x0 = call.in[0], u = call.in[1], x = call.in[2], y = call.out[0];
@@ -59,13 +50,12 @@ void cross_backward(GradBuilder& grads, const OpNode& node) {
 
 const Op cross{.name = "cross",
                .summary = "y = x0 * u + x",
-               .shapes = cross_shapes,
+               .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{common_width("cross", call.in)}; },
                .backward = cross_backward,
                .cpu_f32 = cross_cpu<float>,
                .cpu_f64 = cross_cpu<double>,
-               .flops = [](const Graph& g, const OpNode& n, int64_t rows) {
-                 return 2.0 * static_cast<double>(rows * g.value(n.outputs[0]).cols);
-               }};
+               .flops = [](const Graph& g, const OpNode& n,
+                           int64_t rows) { return 2.0 * static_cast<double>(rows * g.value(n.outputs[0]).cols); }};
 
 const Op cross_gradient{.name = "cross_gradient",
                         .summary = "dx0 = dy * u; du = dy * x0",

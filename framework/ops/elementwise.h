@@ -1,8 +1,11 @@
 #pragma once
 
+#include <span>
+
 #include "framework/core/isa.h"
 #include "framework/core/math.h"
 #include "framework/core/tensor.h"
+#include "framework/graph/graph.h"
 
 namespace mtrank {
 
@@ -15,5 +18,8 @@ MTRANK_INLINE void write_row(T* y, int64_t n, bool add, const F& f) {
     for (int64_t i = 0; i < n; ++i) y[i] = f(i);
   }
 }
+
+/// The width of values that must all have the same. Throws ShapeError naming the op.
+int64_t common_width(const char* op, std::span<const Value> values);
 
 }  // namespace mtrank

@@ -4,6 +4,9 @@
 #include "framework/core/reduce.h"
 #include "framework/graph/autodiff.h"
 #include "framework/ops/losses/bce.h"
+#include "framework/ops/losses/focal.h"
+#include "framework/ops/losses/huber.h"
+#include "framework/ops/losses/mse.h"
 
 namespace mtrank {
 namespace {

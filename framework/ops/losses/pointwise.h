@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "framework/core/math.h"
 
 namespace mtrank {

@@ -1,0 +1,40 @@
+#pragma once
+
+#include "framework/ops/losses/pointwise.h"
+
+namespace mtrank {
+
+/// Focal loss on a logit (Lin et al., ICCV 2017).   l(z, y) = -(y α σ(-z)^γ log σ(z) + (1 - y) (1 - α) σ(z)^γ log
+/// σ(-z)) y in [0, 1]; a negative α leaves both classes at weight 1.
+struct Focal {
+  static constexpr const char* name = "focal";
+  static constexpr const char* summary = "cross-entropy that counts easy rows less";
+  static constexpr bool binary = true;
+  static constexpr LossParameter parameters[] = {
+      {"gamma", 2, 0, 100, "how much less easy rows count; 0 is cross-entropy"},
+      {"alpha", 0.25, -1, 1, "weight of positives, 1 - alpha of negatives; below 0: no weights"},
+  };
+
+  /// The loss of a positive row, and its derivative.
+  template <class T>
+  MTRANK_HD static T positive(T z, T gamma) {
+    return math::exp(-gamma * math::softplus(z)) * math::softplus(-z);
+  }
+  template <class T>
+  MTRANK_HD static T positive_derivative(T z, T gamma) {
+    const T s = math::sigmoid(z);
+    return -math::exp(-gamma * math::softplus(z)) * (gamma * s * math::softplus(-z) + math::sigmoid(-z));
+  }
+  template <class T>
+  MTRANK_HD static T value(T z, T y, const T* p) {
+    const T a = p[1] < T(0) ? T(1) : p[1], b = p[1] < T(0) ? T(1) : T(1) - p[1];
+    return y * a * positive(z, p[0]) + (T(1) - y) * b * positive(-z, p[0]);
+  }
+  template <class T>
+  MTRANK_HD static T derivative(T z, T y, const T* p) {
+    const T a = p[1] < T(0) ? T(1) : p[1], b = p[1] < T(0) ? T(1) : T(1) - p[1];
+    return y * a * positive_derivative(z, p[0]) - (T(1) - y) * b * positive_derivative(-z, p[0]);
+  }
+};
+
+}  // namespace mtrank
