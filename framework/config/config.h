@@ -107,7 +107,7 @@ struct SparseOptimizer {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   double initial_accumulator = 0;
   double weight_decay = 0;
-  double l1 = 0, l2 = 0, beta = 1, lr_power = -0.5;  ///< ftrl
+  double l1 = 0, l2 = 0, beta = 1;  ///< ftrl
   void fields(Fields& f);
 };
 

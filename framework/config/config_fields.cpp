@@ -147,7 +147,6 @@ void SparseOptimizer::fields(Fields& f) {
   f("l1", l1, "makes rows exactly zero").min(0).only_if(ftrl);
   f("l2", l2, "shrinks rows").min(0).only_if(ftrl);
   f("beta", beta, "added to the root of the sum of squares").min(0).only_if(ftrl);
-  f("lr_power", lr_power, "of the sum of squares").max(0).only_if(ftrl);
 }
 
 void Table::fields(Fields& f) {
