@@ -106,7 +106,8 @@ class BatchSource {
   /// The next batch begins at this sample of this epoch. A source starts at (0, 0).
   virtual void seek(int64_t epoch, int64_t sample) = 0;
   /// Fills `batch` with the next samples of the current epoch; the last batch of an epoch may be smaller and has
-  /// `end_of_epoch` set. False, and rows = 0, once the epoch is over; then `seek` to the next one.
+  /// `end_of_epoch` set (never where rows() is -1). False, and rows = 0, once the epoch is over; then `seek` to the
+  /// next one.
   virtual bool next(Batch& batch) = 0;
   /// The value whose hash a key column holds, for the names of segments; empty when unknown.
   virtual std::string key_value(int key, uint64_t hash) const;

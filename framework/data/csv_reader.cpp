@@ -80,6 +80,7 @@ class CsvReader : public Reader {
     thread_local CsvIndex index;
     index_records(block.bytes.data(), block.size, syntax_, index);
     table.rows = index.rows.size();
+    table.columns = selected.size();
     table.lines = index.lines;
     table.bad.clear();
     table.values.resize(table.rows * selected.size());

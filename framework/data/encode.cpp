@@ -97,10 +97,12 @@ class Encoder {
 
 }  // namespace
 
-void encode_block(const RowEncoder& encoder, const ScanBlock& block, EncodedBlock& out, std::vector<BadRow>& bad) {
+void encode_block(const RowEncoder& encoder, const ScanBlock& block, EncodedBlock& out, std::vector<BadRow>& bad,
+                  std::vector<uint32_t>* taken) {
   out.clear();
   bad.clear();
-  const size_t columns = encoder.columns().size();
+  if (taken) taken->clear();
+  const size_t columns = block.table.columns;
   auto unusable = block.table.bad.begin();
   for (size_t r = 0; r < block.table.rows; ++r) {
     const std::string_view* values = block.table.values.data() + r * columns;
@@ -114,7 +116,10 @@ void encode_block(const RowEncoder& encoder, const ScanBlock& block, EncodedBloc
     BadRow problem;
     problem.row = static_cast<uint32_t>(r);
     const auto result = encoder.encode(values, row, out.words, problem);
-    if (result == RowEncoder::Result::row) out.starts.push_back(start);
+    if (result == RowEncoder::Result::row) {
+      out.starts.push_back(start);
+      if (taken) taken->push_back(problem.row);
+    }
     if (result == RowEncoder::Result::bad) bad.push_back(std::move(problem));
   }
 }

@@ -16,7 +16,9 @@ std::shared_ptr<const EncodedSet> encode_files(const std::vector<std::string>& f
                                                const RowEncoder& encoder, BadRowPolicy policy, int threads,
                                                EncodedWriter& writer);
 
-/// Encodes what a scan delivers; bad rows go to `bad` (those of the reader among them), in order.
-void encode_block(const RowEncoder& encoder, const ScanBlock& block, EncodedBlock& out, std::vector<BadRow>& bad);
+/// Encodes what a scan delivers; bad rows go to `bad` (those of the reader among them), in order. The scan's first
+/// columns are those of the encoder. `taken`, where not null, lists the rows that were encoded.
+void encode_block(const RowEncoder& encoder, const ScanBlock& block, EncodedBlock& out, std::vector<BadRow>& bad,
+                  std::vector<uint32_t>* taken = nullptr);
 
 }  // namespace mtrank

@@ -35,7 +35,7 @@ struct BadRow {
 
 /// The values of some columns of a block's rows. Each can be read 8 bytes past its end.
 struct FieldTable {
-  size_t rows = 0;
+  size_t rows = 0, columns = 0;
   std::vector<std::string_view> values;  ///< [rows, columns]
   std::vector<BadRow> bad;               ///< in order of rows; their values are empty
   std::vector<uint32_t> row_lines;       ///< line of each row within the block; empty: row r is on line r
