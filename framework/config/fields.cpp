@@ -13,7 +13,10 @@ void wrong_type(const Node& node, const Row& row, const std::string& wanted, Dia
           std::move(help));
 }
 
-std::string number_text(double value) { return Node::number(value).text; }
+std::string number_text(double value) {
+  const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
+  return whole ? std::to_string(static_cast<int64_t>(value)) : Node::number(value).text;
+}
 
 void check_bounds(const Node& node, double value, const Row& row, Diagnostics& d) {
   const bool low = row.lower && !(row.lower_open ? value > *row.lower : value >= *row.lower);
@@ -271,7 +274,7 @@ std::vector<FieldInfo> describe_struct(void* object, const StructInfo& info) {
       field.default_text = row.unset_word;
     else if (value.is_scalar())
       field.default_text = value.text.empty() ? "\"\"" : value.text;
-    else if (field.children.empty() || value.entries.empty())
+    else if (!value.is_map() || value.entries.empty())
       field.default_text = write_json(value);
     out.push_back(std::move(field));
   }
