@@ -1,0 +1,376 @@
+#include "framework/data/dataset.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+#include "framework/core/error.h"
+#include "framework/data/raw_source.h"
+#include "framework/data/statistics.h"
+#include "tests/data/data_testing.h"
+
+namespace mtrank {
+namespace {
+
+using namespace data_testing;
+
+/// A log with every kind of column; row r has its number in `n`.
+std::string log_text(int rows, unsigned seed) {
+  std::mt19937 random(seed);
+  std::string text = "n,user,items,weights,price,click,buy,group\n";
+  for (int r = 0; r < rows; ++r) {
+    std::string items, weights;
+    for (unsigned i = 0, n = random() % 6; i < n; ++i) {
+      items += (i ? "|i" : "i") + std::to_string(random() % 50);
+      weights += (i ? "|" : "") + std::to_string(random() % 9);
+    }
+    text += std::to_string(r) + ",u" + std::to_string(random() % 40) + "," + items + "," + weights + "," +
+            std::to_string(random() % 1000) + ".5," + std::to_string(random() % 2) + "," +
+            (random() % 5 ? std::to_string(random() % 2) : "") + ",\"g," + std::to_string(random() % 3) + "\"\n";
+  }
+  return text;
+}
+
+DatasetSpec log_spec(const std::string& train, const std::string& valid) {
+  DatasetSpec spec;
+  spec.parts[0].files = {train};
+  if (!valid.empty()) spec.parts[1].files = {valid};
+  spec.transforms.tables = {vocab_table("user"), vocab_table("item"), hash_table("group", 1000)};
+  spec.transforms.tables[1].min_count = 2;
+  auto items = list_feature("items", 1, 4);
+  items.weights_column = "weights";
+  items.drop_unseen = true;
+  spec.transforms.features = {id_feature("user", 0), items, id_feature("group", 2),
+                              dense_feature("price", {"price"}, {{DenseStep::Kind::zscore, 0, 0}}),
+                              dense_feature("n", {"n"})};
+  spec.rows.labels = {binary_label("click"), binary_label("buy")};
+  spec.rows.conditions = {{"click == 1", {{0, Comparison::equal, 1}}}};
+  spec.rows.keys = {"user", "group"};
+  spec.read.block_bytes = 4000;
+  return spec;
+}
+
+std::vector<std::string> rows_of(BatchSource& source, int epochs = 1) {
+  std::vector<std::string> rows;
+  Batch b;
+  for (int epoch = 0; epoch < epochs; ++epoch) {
+    source.seek(epoch, 0);
+    while (source.next(b))
+      for (size_t r = 0; r < static_cast<size_t>(b.rows); ++r) {
+        std::string text;
+        const auto add = [&](const void* data, size_t n) { text.append(static_cast<const char*>(data), n); };
+        for (const auto& column : b.ids) {
+          const IdsView v = column.view(static_cast<int64_t>(r));
+          const int from = v.offsets ? v.offsets[0] : 0, to = v.offsets ? v.offsets[1] : 1;
+          add(&to, 0);
+          for (int i = from; i < to; ++i) {
+            add(&v.ids[i], 4);
+            if (v.weights) add(&v.weights[i], 4);
+          }
+          text += ';';
+        }
+        for (const auto& dense : b.dense) add(&dense[r], 4);
+        for (const auto& label : b.labels) add(&label[r], 4);
+        for (const auto& mask : b.conditions) add(&mask[r], 1);
+        for (const auto& key : b.keys) add(&key[r], 8);
+        rows.push_back(text);
+      }
+  }
+  return rows;
+}
+
+/// The column `n` of all rows of an epoch: their order.
+std::vector<int> order_of(BatchSource& source, int64_t epoch) {
+  std::vector<int> order;
+  Batch b;
+  source.seek(epoch, 0);
+  while (source.next(b))
+    for (const float n : b.dense[1]) order.push_back(static_cast<int>(n));
+  return order;
+}
+
+class DatasetTest : public ::testing::Test {
+ protected:
+  Folder folder_;
+  std::string train_ = folder_.write("train.csv", log_text(3000, 1));
+  std::string valid_ = folder_.write("valid.csv", log_text(500, 2));
+  std::vector<std::string> log_;
+  Dataset open(const DatasetSpec& spec, int threads = 2) {
+    log_.clear();
+    return Dataset(spec, threads, [this](const std::string& line) { log_.push_back(line); });
+  }
+};
+
+TEST_F(DatasetTest, ThreadsCacheAndBatchSizeDoNotChangeABit) {
+  auto spec = log_spec(train_, valid_);
+  const StreamOptions options{.batch_size = 128, .shuffle = true, .seed = 3};
+  const Dataset one = open(spec, 1);
+  const auto expected = rows_of(*one.train(options), 3), valid = rows_of(*one.eval(Part::valid, 100));
+  EXPECT_EQ(expected.size(), 9000u);
+  for (const int threads : {2, 3, 7}) {
+    const Dataset other = open(spec, threads);
+    EXPECT_EQ(other.fingerprint(), one.fingerprint());
+    EXPECT_EQ(rows_of(*other.train(options), 3), expected) << threads;
+    EXPECT_EQ(rows_of(*other.eval(Part::valid, 33), 1), valid) << threads;
+  }
+  spec.cache_folder = folder_.path("cache");
+  for (int time = 0; time < 2; ++time) {
+    const Dataset cached = open(spec, 2 + time);
+    EXPECT_EQ(log_.size(), time == 0 ? 3u : 0u) << ::testing::PrintToString(log_);
+    EXPECT_EQ(cached.fingerprint(), one.fingerprint());
+    EXPECT_EQ(rows_of(*cached.train({.batch_size = 77, .shuffle = true, .seed = 3}), 3), expected);
+    EXPECT_EQ(cached.train(options)->key_value(1, xxh64("g,2")), "g,2");
+    EXPECT_EQ(cached.summary(Part::train).labels[1].rows, one.summary(Part::train).labels[1].rows);
+  }
+}
+
+TEST_F(DatasetTest, AChangedFileOrConfigIsReadAgain) {
+  auto spec = log_spec(train_, valid_);
+  spec.cache_folder = folder_.path("cache");
+  const auto first = open(spec).fingerprint();
+  folder_.write("valid.csv", log_text(501, 2));
+  EXPECT_EQ(open(spec).summary(Part::valid).rows, 501);
+  EXPECT_THAT(log_, ::testing::ElementsAre("valid: encoding 1 file"));
+  spec.transforms.tables[1].min_count = 30;
+  EXPECT_NE(open(spec).fingerprint(), first);
+  EXPECT_EQ(log_.size(), 3u);
+}
+
+TEST_F(DatasetTest, ADamagedCacheIsMadeAgain) {
+  auto spec = log_spec(train_, valid_);
+  spec.cache_folder = folder_.path("cache");
+  const auto expected = rows_of(*open(spec).eval(Part::train, 100));
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path("cache"))) files.push_back(entry.path());
+  ASSERT_EQ(files.size(), 3u);
+  for (const auto& file : files)
+    for (const int how : {0, 1, 2}) {
+      std::string bytes;
+      {
+        std::ifstream in(file, std::ios::binary);
+        bytes.assign(std::istreambuf_iterator<char>(in), {});
+      }
+      if (how == 0) bytes.resize(bytes.size() / 2);
+      if (how == 1) bytes[bytes.size() / 3] = static_cast<char>(bytes[bytes.size() / 3] ^ 1);
+      if (how == 2) bytes.clear();
+      std::ofstream(file, std::ios::binary) << bytes;
+      EXPECT_EQ(rows_of(*open(spec).eval(Part::train, 100)), expected);
+      ASSERT_GE(log_.size(), 2u);
+      EXPECT_THAT(log_[0], ::testing::HasSubstr("reading the data again"));
+      EXPECT_EQ(rows_of(*open(spec).eval(Part::train, 100)), expected);
+      EXPECT_TRUE(log_.empty());
+    }
+}
+
+TEST_F(DatasetTest, AnUnwritableCacheIsDoneWithout) {
+  auto spec = log_spec(train_, valid_);
+  spec.cache_folder = folder_.write("a file", "") + "/cache";
+  const Dataset set = open(spec);
+  EXPECT_EQ(set.summary(Part::train).rows, 3000);
+  EXPECT_THAT(::testing::PrintToString(log_), ::testing::HasSubstr("kept in memory"));
+}
+
+TEST_F(DatasetTest, AnEpochIsAPermutationAndAFunctionOfSeedAndEpoch) {
+  const Dataset set = open(log_spec(train_, ""));
+  const auto total = uint64_t{3000} * 60;
+  for (const uint64_t memory : {uint64_t{1} << 30, total / 4, uint64_t{1}}) {
+    const StreamOptions options{.batch_size = 128, .shuffle = true, .seed = 3, .memory = memory};
+    auto source = set.train(options);
+    const auto first = order_of(*source, 0), second = order_of(*source, 1);
+    EXPECT_NE(first, second);
+    EXPECT_EQ(order_of(*source, 0), first);
+    auto other_seed = options;
+    other_seed.seed = 4;
+    EXPECT_NE(order_of(*set.train(other_seed), 0), first);
+    auto sorted = first;
+    std::sort(sorted.begin(), sorted.end());
+    for (int i = 0; i < 3000; ++i) ASSERT_EQ(sorted[static_cast<size_t>(i)], i);
+    EXPECT_FALSE(std::is_sorted(first.begin(), first.end()));
+  }
+  EXPECT_TRUE(std::ranges::is_sorted(order_of(*set.train({.batch_size = 128}), 5)));
+}
+
+TEST_F(DatasetTest, EveryPairOfRowsCanMeetInAFullShuffle) {
+  const Dataset set = open(log_spec(folder_.write("small.csv", log_text(4, 1)), ""));
+  auto source = set.train({.batch_size = 4, .shuffle = true, .seed = 1});
+  std::map<std::vector<int>, int> seen;
+  for (int epoch = 0; epoch < 2400; ++epoch) ++seen[order_of(*source, epoch)];
+  EXPECT_EQ(seen.size(), 24u);
+  for (const auto& [order, count] : seen) EXPECT_NEAR(count, 100, 45);  // 4.5 standard deviations
+}
+
+TEST_F(DatasetTest, SeekGoesToAnySample) {
+  const Dataset set = open(log_spec(train_, ""));
+  for (const uint64_t memory : {uint64_t{1} << 30, uint64_t{20000}}) {
+    const StreamOptions options{.batch_size = 128, .shuffle = true, .seed = 3, .memory = memory};
+    const auto whole = order_of(*set.train(options), 2);
+    for (const int64_t at : {0, 1, 127, 128, 1000, 2999, 3000}) {
+      auto source = set.train(options);
+      source->seek(2, at);
+      Batch b;
+      const bool more = source->next(b);
+      EXPECT_EQ(more, at < 3000);
+      if (!more) continue;
+      EXPECT_EQ(b.first_sample, 2 * 3000 + at);
+      EXPECT_EQ(b.rows, std::min<int64_t>(128, 3000 - at));
+      EXPECT_EQ(b.end_of_epoch, at + b.rows == 3000);
+      for (size_t r = 0; r < static_cast<size_t>(b.rows); ++r)
+        EXPECT_EQ(static_cast<int>(b.dense[1][r]), whole[static_cast<size_t>(at) + r]);
+    }
+  }
+}
+
+TEST_F(DatasetTest, SplitsByRowTakeEveryRowOnce) {
+  auto spec = log_spec(train_, "");
+  for (int part = 0; part < 3; ++part) {
+    spec.parts[static_cast<size_t>(part)].files = {train_};
+    spec.parts[static_cast<size_t>(part)].split = {"row", 5, {part == 0, part == 0, part == 0, part == 1, part == 2}};
+  }
+  const Dataset set = open(spec);
+  std::vector<int> all;
+  for (const Part part : {Part::train, Part::valid, Part::test})
+    for (const int n : order_of(*set.eval(part, 100), 0)) {
+      EXPECT_EQ(part, n % 5 < 3 ? Part::train : n % 5 == 3 ? Part::valid : Part::test) << n;
+      all.push_back(n);
+    }
+  EXPECT_EQ(std::set<int>(all.begin(), all.end()).size(), 3000u);
+}
+
+TEST_F(DatasetTest, SplitsByColumnKeepItsValuesTogether) {
+  auto spec = log_spec(train_, "");
+  for (int part = 0; part < 2; ++part) {
+    spec.parts[static_cast<size_t>(part)].files = {train_};
+    spec.parts[static_cast<size_t>(part)].split = {"user", 4, {part == 0, part == 0, part == 0, part == 1}};
+  }
+  const Dataset set = open(spec);
+  std::set<uint64_t> users[2];
+  int64_t rows = 0;
+  for (int part = 0; part < 2; ++part) {
+    auto source = set.eval(static_cast<Part>(part), 100);
+    Batch b;
+    while (source->next(b)) users[part].insert(b.keys[0].begin(), b.keys[0].end()), rows += b.rows;
+  }
+  EXPECT_EQ(rows, 3000);
+  EXPECT_EQ(users[0].size() + users[1].size(), 40u);
+  for (const uint64_t u : users[1]) EXPECT_EQ(users[0].count(u), 0u);
+}
+
+TEST_F(DatasetTest, StatisticsAreThoseOfTheTrainingRows) {
+  const std::string text = "a,x,click\nb,1,0\na,2,1\na,,0\nlong value,4,1\nb,6,0\n";
+  DatasetSpec spec;
+  spec.parts[0].files = {folder_.write("s.csv", text)};
+  spec.transforms.tables = {vocab_table("a")};
+  spec.transforms.features = {id_feature("a", 0), dense_feature("x", {"x"}, {{DenseStep::Kind::zscore, 0, 0}})};
+  spec.transforms.features[1].missing = 2;
+  spec.rows.labels = {binary_label("click")};
+  const Dataset set = open(spec);
+  const auto& v = *set.transforms().tables[0].vocab;
+  EXPECT_EQ(v.rows(), 4);
+  EXPECT_EQ(v.value(1), "a");
+  EXPECT_EQ(v.value(2), "b");
+  EXPECT_EQ(v.value(3), "long value");
+  EXPECT_NEAR(set.transforms().features[1].mean[0], 3, 1e-12);  // 1 2 2 4 6
+  EXPECT_NEAR(set.transforms().features[1].deviation[0], std::sqrt(16 / 5.0) + 1e-6, 1e-12);
+  spec.transforms.tables[0].min_count = 2;
+  EXPECT_EQ(open(spec).schema().tables[0].rows, 3);
+  EXPECT_EQ(set.summary(Part::train).labels[0].positives, 2);
+}
+
+TEST_F(DatasetTest, BadRowsAreErrorsOrSkippedAndCounted) {
+  std::string text = log_text(1000, 1);
+  const auto at = [&](int line) {
+    size_t p = 0;
+    for (int i = 1; i < line; ++i) p = text.find('\n', p) + 1;
+    return p;
+  };
+  text.insert(at(700), "x,u1,new item,1,1,1,1,g\n1,2,3\n");
+  text.insert(at(300), "5,u1,,,1,maybe,1,g\n");
+  auto spec = log_spec(folder_.write("bad.csv", text), "");
+  for (const int threads : {1, 4}) {
+    try {
+      open(spec, threads);
+      FAIL();
+    } catch (const DataError& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("bad.csv:300: column 'click': found 'maybe', expected 0 or 1"));
+    }
+  }
+  spec.skip_bad_rows = true;
+  spec.bad_row_cap = 3;
+  const Dataset set = open(spec);
+  EXPECT_EQ(set.summary(Part::train).rows, 1000);
+  EXPECT_EQ(set.summary(Part::train).bad_rows, 3);
+  EXPECT_THAT(log_.back(), ::testing::HasSubstr("train: skipped 3 bad rows, the first:"));
+  const Dataset good = open(log_spec(folder_.write("good.csv", log_text(1000, 1)), ""));
+  EXPECT_EQ(order_of(*set.eval(Part::train, 100), 0), order_of(*good.eval(Part::train, 100), 0));
+  for (size_t t = 0; t < 2; ++t)
+    EXPECT_EQ(set.transforms().tables[t].vocab->bytes(), good.transforms().tables[t].vocab->bytes())
+        << "a skipped row leaves no value behind";
+  spec.bad_row_cap = 2;
+  try {
+    open(spec, 3);
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(),
+                ::testing::HasSubstr("bad.csv:702: found 3 fields, expected 8; that is bad row number 3"));
+  }
+}
+
+TEST_F(DatasetTest, RowsStraightFromFilesAreTheSameRows) {
+  const Dataset set = open(log_spec(train_, valid_));
+  const auto expected = rows_of(*set.eval(Part::valid, 100));
+  auto encoder =
+      std::make_shared<const RowEncoder>(set.transforms(), log_spec(train_, valid_).rows, EncodeFor::scoring);
+  for (const int threads : {1, 3})
+    for (const int64_t batch : {1, 7, 100, 10000}) {
+      RawOptions options;
+      options.batch_size = batch;
+      options.threads = threads;
+      options.keep = {"n", "group"};
+      ReadOptions read;
+      read.block_bytes = 1000;
+      RawSource source({valid_}, read, encoder, options);
+      EXPECT_EQ(rows_of(source), expected) << threads << " " << batch;
+      source.seek(0, 123);
+      Batch b;
+      ASSERT_TRUE(source.next(b));
+      EXPECT_EQ(b.rows, std::min<int64_t>(batch, 500 - 123));
+      EXPECT_EQ(b.kept[0][0], "123");
+      EXPECT_EQ(b.kept[1][0].substr(0, 2), "g,");
+      EXPECT_EQ(source.key_value(1, xxh64(b.kept[1][0])), b.kept[1][0]);
+    }
+}
+
+TEST_F(DatasetTest, RawErrorsComeAtTheirPlace) {
+  const Dataset set = open(log_spec(train_, ""));
+  auto encoder = std::make_shared<const RowEncoder>(set.transforms(), log_spec(train_, "").rows, EncodeFor::scoring);
+  const auto bad = folder_.write("bad.csv", log_text(300, 5) + "1,2\n");
+  ReadOptions read;
+  read.block_bytes = 1000;
+  RawSource source({bad}, read, encoder, {.batch_size = 10, .threads = 2, .keep = {}});
+  Batch b;
+  int64_t rows = 0;
+  try {
+    while (source.next(b)) rows += b.rows;
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("bad.csv:302: found 2 fields, expected 8"));
+  }
+  EXPECT_GT(rows, 200);
+  EXPECT_THROW(RawSource({folder_.path("none.csv")}, {}, encoder, {}), DataError);
+}
+
+TEST_F(DatasetTest, EmptyPartsAreErrors) {
+  auto spec = log_spec(folder_.write("empty.csv", "n,user,items,weights,price,click,buy,group\n"), "");
+  try {
+    open(spec);
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("train: no rows in "));
+  }
+}
+
+}  // namespace
+}  // namespace mtrank
