@@ -4,10 +4,12 @@
 
 #include "framework/core/error.h"
 #include "framework/graph/autodiff.h"
+#include "framework/ops/add.h"
 #include "framework/ops/arithmetic.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/lookup.h"
 #include "framework/ops/loss.h"
+#include "framework/ops/product_logit.h"
 #include "framework/ops/sigmoid.h"
 #include "models/layer.h"
 
@@ -173,9 +175,23 @@ class ModelBuilder {
     const LossInfo* info = find_loss(enum_name(task.loss->type));
     MTRANK_ASSERT(info);
     Builder::Scope scope(builder_, task.name);
-    loss(builder_, info->name, loss_parameters(*task.loss, *info), task.name, logits_[index],
-         builder_.input("label", 1), builder_.input("weight", 1), builder_.scalar("scale"));
+    ValueId logit = logits_[index];
+    if (task.trained_as) logit = product_logit(builder_, factors(*task.trained_as));
+    if (corrects_logits() && info->binary) logit = add(builder_, {logit, builder_.input("correction", 1)});
+    loss(builder_, info->name, loss_parameters(*task.loss, *info), task.name, logit, builder_.input("label", 1),
+         builder_.input("weight", 1), builder_.scalar("scale"));
   }
+
+  /// The logits of the tasks whose product `trained_as` names.
+  std::vector<ValueId> factors(const Expression& product) const {
+    std::vector<ValueId> logits;
+    for (const Name& name : product.names())
+      for (size_t t = 0; t < tasks_.size(); ++t)
+        if (tasks_[t] == name) logits.push_back(logits_[t]);
+    return logits;
+  }
+
+  bool corrects_logits() const { return config_.data.sample && config_.data.sample->correct == Correct::logit; }
 
   ValueId prediction(const Task& task, size_t index) {
     Builder::Scope scope(builder_, task.name);

@@ -22,6 +22,7 @@ void resolve_layers(Config& config, Diagnostics& diagnostics);
 
 /// The graph of a config whose layers are resolved. Names: tables "embedding/<table>", weights "<layer>/…" and
 /// "<task>/…"; what a batch binds: "ids:<feature>", "dense:<feature>", and in training "<task>/label", "<task>/weight",
+/// "<task>/correction",
 /// "<task>/scale". For training it holds the losses and their gradients; for scoring the config's outputs, by name, and
 /// the prediction of every task, as "task:<task>".
 /// Shapes that do not fit go to `diagnostics`, at the layer that was being built; the graph is whole only without

@@ -102,6 +102,19 @@ void run_nodes(const Plan& plan, size_t begin, size_t end, const Bindings& bindi
   }
 }
 
+int64_t first_nonfinite(const Plan& plan, const Bindings& bindings, const Rows& rows, const StepInfo& step,
+                        std::byte* arena, Scratch& scratch, bool (*is_finite)(const View&)) {
+  const Resolver resolve(plan, bindings, rows, arena);
+  for (size_t n = 0; n < plan.graph.nodes.size(); ++n) {
+    run_nodes(plan, n, n + 1, bindings, rows, step, arena, scratch);
+    for (ValueId id : plan.graph.nodes[n].outputs) {
+      if (id == kNoValue || plan.place(id).region == Region::loss) continue;
+      if (!is_finite(resolve(id))) return static_cast<int64_t>(n);
+    }
+  }
+  return -1;
+}
+
 void pack_weight(const Plan& plan, size_t part, std::span<const View> params, std::byte* packed) {
   const PackedWeight& weight = plan.packed[part];
   const Value& value = plan.graph.value(weight.value);

@@ -32,6 +32,10 @@ struct Rows {
 void run_nodes(const Plan& plan, size_t begin, size_t end, const Bindings& bindings, const Rows& rows,
                const StepInfo& step, std::byte* arena, Scratch& scratch);
 
+/// Runs the plan node by node and names the first one that wrote something `is_finite` refuses, -1 when there is none.
+int64_t first_nonfinite(const Plan& plan, const Bindings& bindings, const Rows& rows, const StepInfo& step,
+                        std::byte* arena, Scratch& scratch, bool (*is_finite)(const View&));
+
 /// Fills `packed` (plan.packed_bytes) with part `part` of plan.packed: one weight.
 void pack_weight(const Plan& plan, size_t part, std::span<const View> params, std::byte* packed);
 
