@@ -1,58 +1,15 @@
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
-
 #include "framework/config/config.h"
+#include "tests/support/mistakes.h"
 
-// Each file of tests/cli/mistakes holds a config with mistakes and says in its first lines what must be reported:
-//   # expect: CODE LINE:COLUMN part of the message or the help      (--set:LINE:COLUMN for an override)
-//   # set: key=value                                                (an override to load it with)
 namespace mtrank {
 namespace {
 
-using testing::HasSubstr;
+using testing::Mistake;
+using testing::read_mistake;
 
-struct Mistake {
-  struct Expected {
-    std::string code, place, text;
-  };
-  std::vector<Expected> expected;
-  std::vector<std::string> overrides;
-};
-
-Mistake read_mistake(const std::string& path) {
-  Mistake out;
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line) && line.starts_with("# ");) {
-    std::istringstream words(line.substr(2));
-    std::string kind;
-    words >> kind;
-    Mistake::Expected one;
-    if (kind == "set:") {
-      std::getline(words >> std::ws, one.text);
-      out.overrides.push_back(one.text);
-    } else if (kind == "expect:") {
-      words >> one.code >> one.place;
-      std::getline(words >> std::ws, one.text);
-      out.expected.push_back(one);
-    }
-  }
-  return out;
-}
-
-std::vector<std::string> mistake_files() {
-  std::vector<std::string> out;
-  for (const auto& entry : std::filesystem::directory_iterator(MTRANK_SOURCE_DIR "/tests/cli/mistakes"))
-    if (entry.path().extension() == ".yaml") out.push_back(entry.path().stem().string());
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
-class Mistakes : public testing::TestWithParam<std::string> {};
+class Mistakes : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Mistakes, is_reported_at_its_place) {
   const std::string path = MTRANK_SOURCE_DIR "/tests/cli/mistakes/" + GetParam() + ".yaml";
@@ -62,7 +19,7 @@ TEST_P(Mistakes, is_reported_at_its_place) {
   load_config(path, mistake.overrides, d);
   EXPECT_EQ(d.sorted().size(), mistake.expected.size()) << d.render();
   for (const auto& expected : mistake.expected) {
-    const std::string at = expected.place.starts_with("--set") ? expected.place : path + ":" + expected.place;
+    const std::string at = mistake.place(expected);
     bool found = false;
     for (const Diagnostic& one : d.sorted()) {
       const std::string text = render(one);
@@ -74,7 +31,7 @@ TEST_P(Mistakes, is_reported_at_its_place) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Mistakes, testing::ValuesIn(mistake_files()),
+INSTANTIATE_TEST_SUITE_P(All, Mistakes, ::testing::ValuesIn(testing::mistake_names("tests/cli/mistakes")),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -1,0 +1,46 @@
+#include "framework/cli/load.h"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+
+namespace mtrank::cli {
+
+std::shared_ptr<ConfigArguments> add_config_arguments(CLI::App& app) {
+  auto arguments = std::make_shared<ConfigArguments>();
+  app.add_option("config", arguments->path, "the YAML file")->required()->type_name("CONFIG");
+  app.add_option("--set", arguments->overrides, "override: train.batch_size=8192; features.watched=null removes")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  return arguments;
+}
+
+TableRows table_rows(const Config& config, int64_t vocabulary_rows) {
+  TableRows rows;
+  for (const Table& table : config.tables) rows[table.name] = table.rows > 0 ? table.rows : vocabulary_rows;
+  for (const Feature& feature : config.features)
+    if (feature.type == FeatureType::bucket) rows[feature.table] = static_cast<int64_t>(feature.boundaries.size()) + 2;
+  return rows;
+}
+
+Config load_and_check(const ConfigArguments& arguments, Diagnostics& diagnostics) {
+  Config config = load_config(arguments.path, arguments.overrides, diagnostics);
+  resolve_layers(config, diagnostics);
+  // A graph can be built of sound names only.
+  if (!diagnostics.ok()) return config;
+  const TableRows rows = table_rows(config, 2);
+  build_model(config, rows, ModelUse::training, diagnostics);
+  if (diagnostics.ok()) build_model(config, rows, ModelUse::scoring, diagnostics);
+  return config;
+}
+
+Config load_or_throw(const ConfigArguments& arguments) {
+  Diagnostics diagnostics;
+  Config config = load_and_check(arguments, diagnostics);
+  diagnostics.throw_if_errors(color_wanted());
+  std::fputs(diagnostics.render(color_wanted()).c_str(), stderr);
+  return config;
+}
+
+}  // namespace mtrank::cli

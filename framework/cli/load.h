@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "framework/config/config.h"
+#include "models/model.h"
+
+namespace CLI {
+class App;
+}
+
+namespace mtrank::cli {
+
+/// `CONFIG --set a.b=c …`, as every command that reads a config takes it.
+struct ConfigArguments {
+  std::string path;
+  std::vector<std::string> overrides;
+};
+std::shared_ptr<ConfigArguments> add_config_arguments(CLI::App& app);
+
+/// Loads a config and checks everything that can be known without opening a data file: its layers are resolved and its
+/// model is built once. Every problem goes to `diagnostics`.
+Config load_and_check(const ConfigArguments& arguments, Diagnostics& diagnostics);
+
+/// The same for commands that go on: throws ConfigError with all that is wrong; warnings go to stderr.
+Config load_or_throw(const ConfigArguments& arguments);
+
+/// Rows of every table as far as the config knows them; vocabularies, which are learned, get `vocabulary_rows`.
+TableRows table_rows(const Config& config, int64_t vocabulary_rows);
+
+}  // namespace mtrank::cli

@@ -1,0 +1,87 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "tests/support/mistakes.h"
+#include "tests/support/process.h"
+
+namespace mtrank {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Mistake;
+using testing::mistake_names;
+using testing::ProcessResult;
+using testing::run_mtrank;
+using testing::TempDir;
+
+const std::string kRoot = MTRANK_SOURCE_DIR "/";
+
+/// Mistakes of the config's text and names, and those that only building the model shows. All are found without data.
+std::vector<std::string> config_mistakes() {
+  std::vector<std::string> out;
+  for (const char* folder : {"tests/cli/mistakes", "tests/cli/mistakes/model"})
+    for (const std::string& name : mistake_names(folder)) out.push_back(std::string(folder) + "/" + name + ".yaml");
+  return out;
+}
+
+std::vector<std::string> arguments(const Mistake& mistake) {
+  std::vector<std::string> out = {"check", mistake.path};
+  for (const std::string& one : mistake.overrides) out.insert(out.end(), {"--set", one});
+  return out;
+}
+
+std::string name_of(const ::testing::TestParamInfo<std::string>& info) {
+  const size_t begin = info.param.rfind('/') + 1;
+  return info.param.substr(begin, info.param.rfind('.') - begin);
+}
+
+class CheckMistakes : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(CheckMistakes, AreReportedAtTheirPlaceWithTheExitCode) {
+  const Mistake mistake = testing::read_mistake(kRoot + GetParam());
+  ASSERT_FALSE(mistake.expected.empty());
+  const ProcessResult r = run_mtrank(arguments(mistake));
+  const bool only_warnings = std::all_of(mistake.expected.begin(), mistake.expected.end(),
+                                         [](const Mistake::Expected& one) { return one.code[0] == 'W'; });
+  EXPECT_EQ(r.code, only_warnings ? 0 : 2) << r.err;
+  for (const Mistake::Expected& one : mistake.expected) {
+    EXPECT_THAT(r.err, HasSubstr("[" + one.code + "]"));
+    EXPECT_THAT(r.err, HasSubstr("--> " + mistake.place(one) + "\n"));
+    EXPECT_THAT(r.err, HasSubstr(one.text));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CheckMistakes, ::testing::ValuesIn(config_mistakes()), name_of);
+
+TEST(Check, FortyMistakesAreSeeded) { EXPECT_GE(config_mistakes().size(), 40u); }
+
+TEST(Check, EveryConfigOfTheRepositoryIsSoundAndNoDataIsOpened) {
+  for (const char* name : {"quickstart", "census", "kuairand_reference", "bench/dlrm_dcnv2", "bench/funnel"}) {
+    const ProcessResult r = run_mtrank({"check", kRoot + "configs/" + name + ".yaml"}, {"MTRANK_DATA=/nowhere"});
+    EXPECT_EQ(r.code, 0) << r.err;
+    EXPECT_EQ(r.err, "");
+    EXPECT_THAT(r.out, HasSubstr(".yaml: ok ("));
+  }
+}
+
+TEST(Check, MistakesOfTheTextAndOfLayersAreReportedTogether) {
+  const TempDir dir;
+  std::ofstream(dir / "c.yaml") << "data: {train: t.csv}\nlabels: {click: {}}\nfeatures: {u: {type: idd}}\n"
+                                   "model: {deep: {type: mlp, hiden: [4]}}\ntrain: {epochs: many}\n";
+  const ProcessResult r = run_mtrank({"check", dir / "c.yaml"});
+  EXPECT_EQ(r.code, 2);
+  for (const char* place : {"c.yaml:3:", "c.yaml:4:", "c.yaml:5:"}) EXPECT_THAT(r.err, HasSubstr(place));
+}
+
+TEST(Check, AMissingFileIsAUsageError) {
+  const ProcessResult r = run_mtrank({"check", "/nowhere/c.yaml"});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_THAT(r.err, HasSubstr("error[E001]"));
+  EXPECT_THAT(r.err, HasSubstr("/nowhere/c.yaml"));
+}
+
+}  // namespace
+}  // namespace mtrank

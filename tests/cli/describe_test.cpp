@@ -1,0 +1,54 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "framework/cli/reference.h"
+#include "framework/graph/op.h"
+#include "models/layer.h"
+#include "tests/support/process.h"
+
+namespace mtrank {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::ProcessResult;
+using testing::run_mtrank;
+
+TEST(Describe, DocsReferenceIsNotStale) {
+  for (const cli::ReferencePage& page : cli::reference_pages()) {
+    const std::string path = MTRANK_SOURCE_DIR "/docs/reference/" + page.name + ".md";
+    EXPECT_EQ(testing::read_text(path), cli::to_markdown(page)) << path << " is stale: run launch/reference";
+  }
+}
+
+TEST(Describe, WithoutANameListsEverything) {
+  const ProcessResult r = run_mtrank({"describe"});
+  EXPECT_EQ(r.code, 0) << r.err;
+  for (const cli::ReferencePage& page : cli::reference_pages())
+    for (const cli::ReferenceEntry& entry : page.entries) EXPECT_THAT(r.out, HasSubstr(entry.name));
+}
+
+TEST(Describe, EveryLayerHasAFormulaItsKeysAndExamples) {
+  for (const LayerInfo* layer : all_layers()) {
+    const ProcessResult r = run_mtrank({"describe", layer->name});
+    EXPECT_EQ(r.code, 0) << r.err;
+    EXPECT_THAT(r.out, HasSubstr("(layers) " + std::string(layer->name) + "\n"));
+    for (const FieldInfo& field : layer->fields()) EXPECT_THAT(r.out, HasSubstr(field.name));
+    EXPECT_THAT(r.out, HasSubstr("{type: " + std::string(layer->name)));
+    EXPECT_GE(layer->examples.size(), 1u) << layer->name;
+  }
+}
+
+TEST(Describe, ANameOfSeveralThingsShowsAll) {
+  const ProcessResult r = run_mtrank({"describe", "mse"});
+  EXPECT_THAT(r.out, HasSubstr("(losses) mse"));
+  EXPECT_THAT(r.out, HasSubstr("(metrics) mse"));
+}
+
+TEST(Describe, AnUnknownNameSuggestsTheNearest) {
+  const ProcessResult r = run_mtrank({"describe", "adma"});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_THAT(r.err, HasSubstr("there is nothing named `adma`. Did you mean `adam`?"));
+}
+
+}  // namespace
+}  // namespace mtrank
