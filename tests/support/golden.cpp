@@ -56,8 +56,12 @@ std::vector<std::string> GoldenCase::list(const std::string& key) const {
   return nlohmann::json::parse(attributes_).at(key).get<std::vector<std::string>>();
 }
 
+std::map<std::string, std::string> GoldenCase::object(const std::string& key) const {
+  return nlohmann::json::parse(attributes_).at(key).get<std::map<std::string, std::string>>();
+}
+
 std::vector<GoldenCase> golden_cases(const std::string& file) {
-  const SafetensorsReader reader(MTRANK_SOURCE_DIR "/tests/golden/" + file + ".safetensors");
+  const SafetensorsReader reader(file[0] == '/' ? file : MTRANK_SOURCE_DIR "/tests/golden/" + file + ".safetensors");
   std::vector<GoldenCase> cases;
   for (const auto& [name, attributes] : reader.metadata()) cases.emplace_back(name, attributes);
   for (const TensorEntry& entry : reader.tensors()) {

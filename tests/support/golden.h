@@ -33,6 +33,7 @@ class GoldenCase {
   double number(const std::string& key, double otherwise = 0) const;
   bool flag(const std::string& key) const;
   std::vector<std::string> list(const std::string& key) const;
+  std::map<std::string, std::string> object(const std::string& key) const;
   const std::string& attributes() const { return attributes_; }  ///< JSON
 
  private:
@@ -42,7 +43,7 @@ class GoldenCase {
   std::map<std::string, GoldenTensor> tensors_;
 };
 
-/// Every case of tests/golden/<file>.safetensors, by name.
+/// Every case of tests/golden/<file>.safetensors, or of a file given by its whole path, by name.
 std::vector<GoldenCase> golden_cases(const std::string& file);
 /// One of them.
 GoldenCase golden_case(const std::string& file, const std::string& name);
