@@ -18,7 +18,17 @@ MetricValue best_auc(const SynthFunnelSplit& split, int stage) {
   return compute_metric(parse_metric("auc"), {split.probability[stage], split.label[stage], {}, {}});
 }
 
-/// {"rows":…,"seed":…,"splits":{"test":{"rows":…,"positives":{"click":…},"best_auc":{"click":…}}}}
+/// Of a stage among the rows that reached the stage before it.
+MetricValue best_auc_given_previous(const SynthFunnelSplit& split, int stage) {
+  std::vector<float> conditional = split.probability[stage];
+  for (size_t i = 0; i < conditional.size(); ++i) conditional[i] /= split.probability[stage - 1][i];
+  return compute_metric(parse_metric("auc"), {conditional, split.label[stage], split.label[stage - 1], {}});
+}
+
+Json to_json(const MetricValue& metric) { return metric.value ? Json(*metric.value) : Json(); }
+
+/// {"rows":…,"seed":…,"splits":{"test":{"rows":…,"positives":{"click":…},"best_auc":{"click":…},
+/// "best_auc_given_previous":{"cart":…}}}}
 Json truth(const SynthFunnelOptions& options, const std::array<SynthFunnelSplit, 3>& splits) {
   Json out{{"rows", options.rows}, {"seed", options.seed}};
   for (const SynthFunnelSplit& split : splits) {
@@ -26,8 +36,9 @@ Json truth(const SynthFunnelOptions& options, const std::array<SynthFunnelSplit,
     for (int stage = 0; stage < 3; ++stage) {
       entry["positives"][kFunnelStages[stage]] = split.positives[stage];
       if (split.name == "train") continue;
-      const MetricValue auc = best_auc(split, stage);
-      entry["best_auc"][kFunnelStages[stage]] = auc.value ? Json(*auc.value) : Json();
+      entry["best_auc"][kFunnelStages[stage]] = to_json(best_auc(split, stage));
+      if (stage > 0)
+        entry["best_auc_given_previous"][kFunnelStages[stage]] = to_json(best_auc_given_previous(split, stage));
     }
   }
   return out;
@@ -35,15 +46,15 @@ Json truth(const SynthFunnelOptions& options, const std::array<SynthFunnelSplit,
 
 void print(const Json& truth, const std::array<SynthFunnelSplit, 3>& splits) {
   for (const SynthFunnelSplit& split : splits) fmt::print("wrote {} ({} rows)\n", split.path, split.rows);
-  fmt::print("\n{:<10} {:>10} {:>22}\n", "task", "rate", "best reachable AUC");
   const Json& test = truth["splits"]["test"];
+  const auto number = [](const Json& auc) { return auc.is_null() ? "" : fmt::format("{:.4f}", auc.get<double>()); };
+  fmt::print("\nBest reachable AUC on the test rows (the true probability as the score)\n");
+  fmt::print("{:<10} {:>10} {:>10} {:>28}\n", "task", "rate", "all rows", "rows with the stage before");
   for (const char* stage : kFunnelStages) {
-    const Json& auc = test["best_auc"][stage];
-    fmt::print("{:<10} {:>9.2f}% {:>22}\n", stage,
-               100.0 * test["positives"][stage].get<double>() / std::max(1.0, test["rows"].get<double>()),
-               auc.is_null() ? "undefined" : fmt::format("{:.4f}", auc.get<double>()));
+    const double rate = test["positives"][stage].get<double>() / std::max(1.0, test["rows"].get<double>());
+    fmt::print("{:<10} {:>9.2f}% {:>10} {:>28}\n", stage, 100 * rate, number(test["best_auc"][stage]),
+               number(test["best_auc_given_previous"].value(stage, Json())));
   }
-  fmt::print("(test rows, the true probability as the score)\n");
 }
 
 int synth_funnel_and_report(const SynthFunnelOptions& options) {

@@ -1,6 +1,7 @@
 #include "framework/data/funnel_world.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 #include "framework/core/portable_math.h"
@@ -9,22 +10,27 @@ namespace mtrank {
 namespace {
 
 constexpr int kCategories = 20, kSegments = 8, kDevices = 3;
-constexpr int kRowsPerEntity = 1000, kMinEntities = 40;
+constexpr int kMinEntities = 40;
 constexpr int kShortestSession = 5, kLongestSession = 15, kHistory = 10, kDays = 14;
 constexpr double kEntityZipf = 0.6, kCategoryZipf = 0.8;
 constexpr double kMeanLogPrice = 3.0, kLogPriceSpread = 0.8;
 constexpr double kClickBias = -1.1, kCartBias = -0.8, kCheckoutBias = 0.1;
 
+/// Users, and items: grows with the square root, so that a longer log is an easier one; 400 for 400,000 rows.
 int entities(int64_t rows) {
-  return static_cast<int>(std::clamp<int64_t>(rows / kRowsPerEntity, kMinEntities, 1 << 22));
+  return std::max(kMinEntities, static_cast<int>(std::sqrt(0.4 * static_cast<double>(rows))));
 }
 
 /// Standard normals of one kind of thing: `draw(thing, which)`.
 struct Normals {
   Normals(uint64_t seed, const char* name) : random(seed, "funnel", name) {}
   double operator()(int thing, int which) const { return normal01(random(which, thing)); }
-  std::array<double, 3> latent(int thing, int first, double scale) const {
-    return {scale * (*this)(thing, first), scale * (*this)(thing, first + 1), scale * (*this)(thing, first + 2)};
+  /// A random direction of length `length`: few are drawn, so free lengths would make one seed far easier than another.
+  std::array<double, 3> direction(int thing, int first, double length) const {
+    std::array<double, 3> v = {(*this)(thing, first), (*this)(thing, first + 1), (*this)(thing, first + 2)};
+    const double scale = length / std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+    for (double& x : v) x *= scale;
+    return v;
   }
   Philox random;
 };
@@ -49,7 +55,7 @@ double standard_price(int cents) { return (portable_log(cents / 100.0) - kMeanLo
 /// Peaks at eight in the evening.
 double hour_effect(int hour) {
   const int apart = std::abs(hour - 20);
-  return 0.3 - 0.05 * std::min(apart, 24 - apart);
+  return 0.5 - 0.08 * std::min(apart, 24 - apart);
 }
 
 }  // namespace
@@ -77,9 +83,9 @@ FunnelWorld::FunnelWorld(int64_t rows, uint64_t seed)
   seconds_per_session_ = kDays * 86400.0 / std::max(sessions, 1.0);
   const Normals category(seed, "category"), segment(seed, "segment"), device(seed, "device");
   for (int i = 0; i < kCategories; ++i)
-    categories_.push_back({category.latent(i, 0, 1), 0.5 * category(i, 3), 0.4 * category(i, 4)});
+    categories_.push_back({category.direction(i, 0, 1.7), 0.6 * category(i, 3), 0.6 * category(i, 4)});
   for (int i = 0; i < kSegments; ++i)
-    segments_.push_back({segment.latent(i, 0, 0.35), 0.7 * segment(i, 3), 0.4 * segment(i, 4), 0.6 * segment(i, 5)});
+    segments_.push_back({segment.direction(i, 0, 0.8), 0.5 * segment(i, 3), 0.6 * segment(i, 4), 0.8 * segment(i, 5)});
   for (int i = 0; i < kDevices; ++i) devices_.push_back({0.2 * device(i, 0), 0.3 * device(i, 1), 0.5 * device(i, 2)});
   fill_users(entities(rows));
   fill_items(entities(rows));
@@ -91,9 +97,9 @@ void FunnelWorld::fill_users(int count) {
   for (int i = 0; i < count; ++i) {
     const PhiloxBlock b = uniform(0, i);
     const int segment = static_cast<int>(uniform_below(kSegments, b[0], b[1]));
-    Latent taste = normal.latent(i, 1, 0.05);
+    Latent taste = normal.direction(i, 1, 0.1);
     for (int k = 0; k < 3; ++k) taste[k] += segments_[segment].taste[k];
-    users_.push_back({segment, 0.4 * normal(i, 0), taste, static_cast<int>(uniform_below(1000, b[2], b[3])), {}});
+    users_.push_back({segment, 0.3 * normal(i, 0), taste, static_cast<int>(uniform_below(1000, b[2], b[3])), {}});
   }
 }
 
@@ -103,8 +109,8 @@ void FunnelWorld::fill_items(int count) {
   const Zipf category_rank(kCategories, kCategoryZipf);
   for (int i = 0; i < count; ++i) {
     const PhiloxBlock b = uniform(0, i);
-    const double click = 0.6 * normal(i, 0);
-    items_.push_back({category_rank.draw(uniform_open(b[0], b[1])), click, 0.5 * click + 0.2 * normal(i, 1),
+    const double click = 0.5 * normal(i, 0);
+    items_.push_back({category_rank.draw(uniform_open(b[0], b[1])), click, 0.5 * click + 0.1 * normal(i, 1),
                       kMeanLogPrice + kLogPriceSpread * normal(i, 2),
                       static_cast<int>(uniform_below(120, b[2], b[3]))});
   }
@@ -174,7 +180,7 @@ double FunnelWorld::click_logit(const User& user, const Item& item, const Funnel
   const Segment& segment = segments_[user.segment];
   return kClickBias + user.click + item.click + dot(user.taste, c) + 0.3 * dot(mean_latent(user.clicked), c) +
          devices_[row.device].click + hour_effect(row.hour) - 0.5 * portable_log(row.position) -
-         0.3 * price * (1 - segment.budget) + 0.6 * portable_exp(-row.item_age_days / 30.0);
+         0.5 * price * (1 - segment.budget) + 0.9 * portable_exp(-row.item_age_days / 30.0);
 }
 
 void FunnelWorld::set_probabilities(const User& user, const Item& item, FunnelRow& row) const {
@@ -183,9 +189,9 @@ void FunnelWorld::set_probabilities(const User& user, const Item& item, FunnelRo
   const Device& device = devices_[row.device];
   const double price = standard_price(row.price_cents);
   const double cart = kCartBias + item.cart + category.cart + segment.cart + dot(segment.taste, category.latent) -
-                      0.4 * price + device.cart;
+                      0.7 * price + device.cart;
   const double checkout = kCheckoutBias + segment.checkout + category.checkout + device.checkout -
-                          0.5 * price * (1 - segment.budget) + 0.4 * (portable_log(1.0 + row.user_tenure_days) - 6.0);
+                          0.8 * price * (1 - segment.budget) + 0.6 * (portable_log(1.0 + row.user_tenure_days) - 6.0);
   row.probability[kClick] = portable_sigmoid(click_logit(user, item, row, price));
   row.probability[kCart] = row.probability[kClick] * portable_sigmoid(cart);
   row.probability[kCheckout] = row.probability[kCart] * portable_sigmoid(checkout);
