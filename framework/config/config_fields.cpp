@@ -154,7 +154,7 @@ void Table::fields(Fields& f) {
   f("ids", ids,
     "hash: any value, hashed into `rows`; vocab: the values of the training rows; int: numbers in [0, rows)")
       .selects();
-  Row& row = f("rows", rows, "number of rows; 100000 for hash when not given").min(1).max(4e9).only_if(!vocab);
+  Row& row = f("rows", rows, "number of rows; 100000 for hash when not given").min(1).max(2147483647).only_if(!vocab);
   if (ids == IdSpace::integer) row.required();
   f("min_count", min_count, "rarer values share the row of unseen ones").min(1).only_if(vocab);
   f("vocab_from", vocab_from, "features whose values fill the vocabulary; all that use the table when not given")

@@ -89,6 +89,10 @@ struct OptimizerStep {
   }
 };
 
+/// What to divide by where `root` may be 0: there was never a gradient, and eps is 0. Then the quotient is as good as
+/// 0. A select and no branch, so that loops around it vectorise.
+MTRANK_HD float divisor(float root) { return root > 0.0f ? root : 3.4e38f; }
+
 /// Pointers to the slots of `info().slots`, null where one does not exist.
 using SlotPointers = std::array<float*, kMaxSlots>;
 

@@ -15,8 +15,8 @@ constexpr int kSlots = static_cast<int>(std::size(O::slots));
 
 /// n consecutive weights. Without kState no slot exists: its value counts as 0 and is forgotten.
 template <class O, bool kState, bool kGradient>
-MTRANK_INLINE void update_run(const typename O::Step& s, float* __restrict w, const float* __restrict g,
-                              float* __restrict a, float* __restrict b, int64_t n, float scale, float decay) {
+MTRANK_INLINE void update_run(typename O::Step s, float* __restrict w, const float* __restrict g, float* __restrict a,
+                              float* __restrict b, int64_t n, float scale, float decay) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
     float state[kSlots<O>];
@@ -48,7 +48,7 @@ void update_flat(const OptimizerStep& step, const FlatUpdate& u) {
 
 /// Every row has state of its own size: the mean of its squares comes first.
 template <class O>
-MTRANK_INLINE void update_row_wise(const typename O::Step& s, const RowsUpdate& u, float decay) {
+MTRANK_INLINE void update_row_wise(typename O::Step s, const RowsUpdate& u, float decay) {
   for (int64_t r = 0; r < u.count; ++r) {
     float* __restrict w = u.weights + u.rows[r] * u.dim;
     const float* __restrict g = u.gradients[r];
@@ -65,7 +65,7 @@ MTRANK_INLINE void update_row_wise(const typename O::Step& s, const RowsUpdate& 
 }
 
 template <class O, bool kState>
-MTRANK_INLINE void update_each_row(const typename O::Step& s, const RowsUpdate& u, float decay) {
+MTRANK_INLINE void update_each_row(typename O::Step s, const RowsUpdate& u, float decay) {
   for (int64_t r = 0; r < u.count; ++r) {
     const int64_t at = u.rows[r] * u.dim;
     float* a = kState ? u.slots[0] + at : nullptr;

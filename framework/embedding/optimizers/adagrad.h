@@ -22,8 +22,7 @@ struct Adagrad {
   }
   MTRANK_HD static float update(const Step& s, float w, float g, float (&state)[1]) {
     state[0] = math::fma(g, g, state[0]);
-    const float root = math::sqrt(state[0]) + s.eps;
-    return root > 0.0f ? w - s.lr * g / root : w;  // 0 / 0: never a gradient, and eps 0
+    return w - s.lr * g / divisor(math::sqrt(state[0]) + s.eps);
   }
 };
 

@@ -37,8 +37,7 @@ struct Adam {
   MTRANK_HD static float update(const Step& s, float w, float g, float (&state)[2]) {
     state[0] = math::fma(s.rest1, g, s.beta1 * state[0]);
     state[1] = math::fma(s.rest2 * g, g, s.beta2 * state[1]);
-    const float root = math::sqrt(state[1]) + s.eps;
-    return root > 0.0f ? w - s.size * (state[0] / root) : w;
+    return w - s.size * (state[0] / divisor(math::sqrt(state[1]) + s.eps));
   }
 
   /// x^n by squaring: the same bits on every machine, unlike a library's pow.

@@ -37,7 +37,7 @@ struct Ftrl {
     const float z = w != 0.0f ? from_w : state[0] + g;
     const float size = math::abs(z) - s.l1;
     state[0] = z;
-    const float next = size > 0.0f && q > 0.0f ? math::copysign(size / q, -z) : 0.0f;
+    const float next = size > 0.0f ? math::copysign(math::abs(size) / divisor(q), -z) : 0.0f;
     return s.per_lr > 0.0f ? next : w;  // a learning rate of 0
   }
 };

@@ -25,8 +25,7 @@ struct RowwiseAdagrad {
   /// What a row's gradient is multiplied by.
   MTRANK_HD static float row(const Step& s, float mean_square, float (&state)[1]) {
     state[0] += mean_square;
-    const float root = math::sqrt(state[0]) + s.eps;
-    return root > 0.0f ? s.lr / root : 0.0f;
+    return s.lr / divisor(math::sqrt(state[0]) + s.eps);
   }
   MTRANK_HD static float update(float w, float g, float factor) { return w - factor * g; }
 };
