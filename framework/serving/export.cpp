@@ -1,0 +1,132 @@
+#include "framework/serving/export.h"
+
+#include <nlohmann/json.hpp>
+
+#include "framework/core/error.h"
+#include "framework/core/hash.h"
+#include "framework/data/files.h"
+#include "framework/data/row_encoder.h"
+#include "framework/graph/graph_json.h"
+#include "framework/serving/scorer.h"
+
+namespace mtrank {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string tasks_json(const Config& config) {
+  Json json = Json::array();
+  for (const Task& task : config.tasks) {
+    Json one = {{"name", task.name}, {"label", task.label}, {"weight", task.weight}};
+    if (task.loss) one["loss"] = enum_name(task.loss->type);
+    if (task.only_when) one["only_when"] = task.only_when->text();
+    if (task.trained_as) one["trained_as"] = task.trained_as->text();
+    json.push_back(std::move(one));
+  }
+  return json.dump();
+}
+
+std::string outputs_json(const Config& config) {
+  Json json = Json::array();
+  for (const Output& output : config.outputs) {
+    Json one = {{"name", output.name}, {"expr", output.expr.text()}};
+    if (output.label) one["label"] = *output.label;
+    json.push_back(std::move(one));
+  }
+  return json.dump();
+}
+
+/// What the vocabularies' tensors point to.
+struct VocabularyTensors {
+  std::vector<std::string> bytes;
+  std::vector<std::vector<int64_t>> offsets;
+};
+
+void add_vocabularies(const FeatureTransforms& transforms, Bundle& bundle) {
+  const auto memory = std::make_shared<VocabularyTensors>();
+  std::vector<std::string> names;
+  for (const TableTransform& table : transforms.tables) {
+    if (!table.vocab) continue;
+    names.push_back("vocab." + table.name);
+    memory->bytes.push_back(table.vocab->bytes());
+    memory->offsets.push_back(table.vocab->offsets());
+  }
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto size = [](const auto& list) { return std::vector<int64_t>{static_cast<int64_t>(list.size())}; };
+    bundle.tensors.push_back({names[i] + ".bytes", DType::u8, size(memory->bytes[i]), memory->bytes[i].data()});
+    bundle.tensors.push_back({names[i] + ".offsets", DType::i64, size(memory->offsets[i]), memory->offsets[i].data()});
+  }
+  bundle.memory = memory;
+}
+
+void add_weights(const Graph& graph, const std::vector<TensorSource>& weights, Bundle& bundle) {
+  const auto add = [&](ValueId id) {
+    for (const TensorSource& weight : weights) {
+      if (weight.name != graph.value(id).name) continue;
+      bundle.tensors.push_back(weight);
+      return;
+    }
+    MTRANK_ASSERT(!"every weight of the graph is given");
+  };
+  for (const ParamWeight& param : graph.params) add(param.value);
+  for (const TableWeight& table : graph.tables) add(table.value);
+}
+
+}  // namespace
+
+Bundle make_bundle(const ExportedModel& model) {
+  const Graph graph = forward_only(model.graph);
+  const RowEncoder encoder(model.transforms, RowSpec{}, EncodeFor::scoring);
+  Bundle bundle;
+  bundle.graph = graph_to_json(graph);
+  bundle.input = input_to_json(model.read, encoder.columns());
+  bundle.features = transforms_to_json(model.transforms);
+  bundle.tasks = tasks_json(model.config);
+  bundle.outputs = outputs_json(model.config);
+  bundle.config = portable_yaml(model.config);
+  bundle.provenance =
+      Json{{"version", MTRANK_VERSION}, {"seed", model.config.seed}, {"data", hex64(model.data_fingerprint)}}.dump();
+  add_weights(graph, model.weights, bundle);
+  add_vocabularies(model.transforms, bundle);
+  return bundle;
+}
+
+std::vector<std::vector<std::string>> first_rows(const std::vector<std::string>& files, const ReadOptions& read,
+                                                 const FeatureTransforms& transforms, size_t count) {
+  const RowEncoder encoder(transforms, RowSpec{}, EncodeFor::scoring);
+  std::vector<std::vector<std::string>> rows;
+  std::vector<uint32_t> record;
+  RawBlock block;
+  FieldTable table;
+  BadRow bad;
+  for (const std::string& path : expand_files(files)) {
+    const std::unique_ptr<Reader> reader = open_reader(path, read);
+    const std::vector<int> selected = select_columns(path, *reader, encoder.columns());
+    while (rows.size() < count && reader->next(block)) {
+      reader->parse(block, selected, table);
+      size_t next_bad = 0;
+      for (size_t r = 0; r < table.rows && rows.size() < count; ++r) {
+        if (next_bad < table.bad.size() && table.bad[next_bad].row == r) {
+          ++next_bad;
+          continue;
+        }
+        const std::string_view* values = table.values.data() + r * selected.size();
+        if (encoder.encode(values, 0, record, bad) != RowEncoder::Result::row) continue;
+        rows.emplace_back(values, values + selected.size());
+      }
+    }
+  }
+  return rows;
+}
+
+void add_golden_rows(Bundle& bundle, std::vector<std::vector<std::string>> rows) {
+  bundle.golden = {};
+  Scorer scorer(bundle);
+  GoldenRows golden{scorer.columns(), std::move(rows), scorer.outputs(), {}};
+  std::vector<std::string_view> values;
+  for (const auto& row : golden.rows) values.insert(values.end(), row.begin(), row.end());
+  if (!values.empty()) golden.scores = scorer.score_rows(values);
+  bundle.golden = std::move(golden);
+}
+
+}  // namespace mtrank
