@@ -4,6 +4,7 @@
 
 #include "framework/config/config.h"
 #include "framework/core/error.h"
+#include "framework/data/check_data.h"
 #include "framework/data/dataset.h"
 #include "framework/data/files.h"
 
@@ -185,6 +186,19 @@ DatasetSpec dataset_spec(const Config& config) {
   out.bad_row_cap = data.on_bad_row.cap;
   out.cache_folder = data.cache == "auto" ? default_cache_folder() : data.cache == "none" ? "" : data.cache;
   return out;
+}
+
+std::vector<DataProblem> check_data(const Config& config, int threads) {
+  const DatasetSpec spec = dataset_spec(config);
+  std::vector<CheckedTask> tasks;
+  for (const auto& task : config.tasks) {
+    CheckedTask checked{task.name, label_index(config, task.label), -1};
+    for (size_t c = 0; c < spec.rows.conditions.size(); ++c)
+      if (task.only_when && spec.rows.conditions[c].text == task.only_when->text())
+        checked.condition = static_cast<int>(c);
+    tasks.push_back(checked);
+  }
+  return check_data(spec, tasks, threads);
 }
 
 }  // namespace mtrank
