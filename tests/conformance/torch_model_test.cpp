@@ -7,7 +7,7 @@
 #include "models/model.h"
 #include "tests/support/golden.h"
 #include "tests/support/graph_runner.h"
-#include "tests/support/named_blocks.h"
+#include "tests/support/reference_model.h"
 
 /// A whole model from its YAML file against PyTorch: the first step's gradients, tensor by tensor, and the loss of 50
 /// steps of Adam. Small widths always; at full size on the real log where MTRANK_GOLDEN_KUAIRAND names the file that
@@ -19,75 +19,8 @@ using testing::Block;
 using testing::GoldenCase;
 using testing::GoldenTensor;
 using testing::GraphRunner;
+using testing::reference_blocks;
 using testing::relative_difference;
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const std::string& w : words) out += (out.empty() ? "" : ", ") + w;
-  return "[" + out + "]";
-}
-
-std::string rows_of_table(const GoldenCase& c, const std::string& table) {
-  return std::to_string(c.at("start.emb." + table + ".weight").shape[0]);
-}
-
-/// The model of configs/kuairand_reference.yaml with the sizes of the case, on tables of known rows.
-std::string config_text(const GoldenCase& c) {
-  const auto cats = c.list("features"), tasks = c.list("tasks");
-  const auto bag_names = c.object("bags");
-  std::string text = "version: 1\ndata: {train: x.csv}\ntables:\n";
-  const std::string dim = std::to_string(c.at("start.emb.tags.weight").shape[1]);
-  auto table = [&](const std::string& name) {
-    text += "  " + name + ": {ids: int, rows: " + rows_of_table(c, name) + ", dim: " + dim + "}\n";
-  };
-  for (const std::string& name : cats) table(name);
-  table("tags");
-  text += "features:\n";
-  for (const std::string& name : cats) text += "  " + name + ": {type: id, table: " + name + "}\n";
-  for (const char* bag : {"tags", "watched_videos", "liked_videos"})
-    text += "  " + std::string(bag) + ": {type: ids, table: " + bag_names.at(bag) + ", pool: mean}\n";
-  text += "  nums: {type: dense, columns: " + joined(c.list("dense")) + "}\n";
-  const auto width = [&](const char* name) { return std::to_string(c.at(name).shape[0]); };
-  text +=
-      "model:\n  cross: {type: dcn_v2, from: features, layers: 3}\n  experts: {type: mmoe, from: cross, experts: 4, "
-      "hidden: [" +
-      width("start.experts.0.0.bias") + ", " + width("start.experts.0.2.bias") + "]}\n";
-  text += "labels: {";
-  for (const std::string& task : tasks) text += task + ": {}, ";
-  text += "}\ntasks:\n";
-  for (const std::string& task : tasks)
-    text += "  " + task + ": {tower: {from: experts, hidden: [" + width("start.towers.0.0.0.bias") + "]}}\n";
-  return text;
-}
-
-/// Where each tensor of PyTorch's state_dict lies in ours.
-std::vector<Block> blocks_of(const GoldenCase& c) {
-  std::vector<Block> blocks;
-  auto add = [&](const std::string& torch, const std::string& ours, int64_t row, int64_t column) {
-    blocks.push_back({torch, ours, row, column});
-  };
-  for (const char* part : {"weight", "bias"}) {
-    const std::string p = std::string(".") + part, o = std::string("/") + part;
-    const bool weight = part[0] == 'w';
-    auto cols = [&](const std::string& name) { return c.at("start." + name).shape.back(); };
-    for (int i = 0; i < 3; ++i) add("cross." + std::to_string(i) + p, "cross/" + std::to_string(i) + "/w" + o, 0, 0);
-    for (int e = 0; e < 4; ++e) {
-      const std::string expert = "experts." + std::to_string(e);
-      add(expert + ".0" + p, "experts/experts/0" + o, 0, e * cols(expert + ".0" + p));
-      const int64_t hidden = cols(expert + ".0" + p);
-      add(expert + ".2" + p, "experts/experts/1" + o, weight ? e * hidden : 0,
-          weight ? 0 : e * cols(expert + ".2" + p));
-    }
-    const auto tasks = c.list("tasks");
-    for (size_t t = 0; t < tasks.size(); ++t) {
-      const std::string index = std::to_string(t);
-      add("gates." + index + p, "experts/gates" + o, 0, static_cast<int64_t>(t) * 4);
-      add("towers." + index + ".0.0" + p, tasks[t] + "/0" + o, 0, 0);
-      add("towers." + index + ".1" + p, tasks[t] + "/logit" + o, 0, 0);
-    }
-  }
-  return blocks;
-}
 
 /// Adam as in its paper, in double: an optimiser of the test's own.
 struct Adam {
@@ -115,7 +48,7 @@ class ModelRun {
     for (const std::string& name : c.list("features")) tables_of_[name] = name;
     for (const auto& [bag, table] : c.object("bags")) tables_of_[bag] = table;
     for (const ParamWeight& p : graph.params) params_.push_back(graph.value(p.value).name);
-    for (const Block& b : blocks_of(c))
+    for (const Block& b : reference_blocks(c))
       put_block(b, c.at("start." + b.reference), run_.param(b.weight), cols(b.weight));
     for (const TableWeight& t : graph.tables) {
       const std::string name = graph.value(t.value).name.substr(std::string("embedding/").size());
@@ -217,7 +150,7 @@ class ModelRun {
 
 Graph training_graph(const GoldenCase& c) {
   Diagnostics diagnostics;
-  Config config = load_config_text(config_text(c), "case", {}, diagnostics);
+  Config config = load_config_text(testing::reference_config(c), "case", {}, diagnostics);
   resolve_layers(config, diagnostics);
   EXPECT_TRUE(diagnostics.ok()) << diagnostics.render();
   TableRows rows;
@@ -233,7 +166,7 @@ void expect_parity(const GoldenCase& c) {
     const double want = losses[static_cast<size_t>(step)];
     EXPECT_NEAR(run.step(step) / want, 1, 1e-4) << "loss of step " << step;
     if (step == 0) {
-      for (const Block& b : blocks_of(c))
+      for (const Block& b : reference_blocks(c))
         EXPECT_LT(relative_difference(run.gradient(b), c.at("grad." + b.reference).values), 1e-5) << b.reference;
       for (const std::string& table : run.tables())
         EXPECT_LT(relative_difference(run.table_gradient(table), c.at("grad.emb." + table + ".weight").values), 1e-5)
@@ -253,7 +186,7 @@ TEST(TorchModel, AtFullSizeOnTheRealLog) {
 
 TEST(TorchModel, EveryTensorOfTheReferenceHasItsPlace) {
   const GoldenCase c = testing::golden_case("kuairand_small", "kuairand");
-  EXPECT_EQ(c.group("grad.").size(), blocks_of(c).size() + training_graph(c).tables.size());
+  EXPECT_EQ(c.group("grad.").size(), reference_blocks(c).size() + training_graph(c).tables.size());
 }
 
 }  // namespace
