@@ -101,7 +101,7 @@ std::optional<TextError> ByteSize::parse_text(std::string_view text) {
 
 std::string ByteSize::text() const {
   for (const SizeUnit& unit : kSizes)
-    if (unit.name[1] == 'i' && bytes % unit.bytes == 0 && bytes > 0)
+    if (std::string_view(unit.name).ends_with("iB") && bytes % unit.bytes == 0 && bytes > 0)
       return std::to_string(bytes / unit.bytes) + unit.name;
   return std::to_string(bytes);
 }
