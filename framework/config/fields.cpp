@@ -228,16 +228,20 @@ void parse_struct(const Node& node, void* object, const StructInfo& info, Diagno
     return d.error(Code::wrong_type, node.at, "expected a map of settings, found " + node.spoken(),
                    unknown_key_help("", fields));
   }
+  bool known = true;
   if (const Node* choice = selector ? node.find(selector->name) : nullptr; choice && !choice->is_null()) {
     const int before = d.errors();
     selector->type->parse(*choice, selector->value, *selector, d);
-    // With an unknown type nobody can say which of the other keys fit.
-    if (d.errors() > before) return;
+    known = d.errors() == before;
     fields = collect(object, info);
     selector = selector_of(fields);
   }
+  // With an unknown type nobody can say which keys fit or are missing, but each can still be looked at.
+  if (!known)
+    for (Row& row : fields.rows) row.applies = true;
   for (const Node::Entry& entry : node.entries)
     if (!selector || entry.key != selector->name || entry.value.is_null()) parse_entry(entry, object, info, fields, d);
+  if (!known) return;
   for (const Row& row : fields.rows) {
     if (row.is_required && row.applies && !node.find(row.name))
       d.error(Code::missing_key, node.at, "`" + row.name + "` is missing", row.help);

@@ -118,6 +118,14 @@ TEST(Fields, every_problem_is_reported) {
   EXPECT_THAT(all, HasSubstr("12 errors\n"));
 }
 
+TEST(Fields, an_unknown_type_hides_no_other_problem) {
+  const std::string all = errors_of("{from: x, inner: {type: adan, lr: 0, betta: 1, momentum: 0.5}}");
+  EXPECT_THAT(all, HasSubstr("did you mean `adam`?"));
+  EXPECT_THAT(all, HasSubstr("`lr` is 0, it must be above 0"));
+  EXPECT_THAT(all, HasSubstr("did you mean `beta`?"));
+  EXPECT_THAT(all, HasSubstr("3 errors"));
+}
+
 TEST(Fields, numbers_that_are_none) {
   EXPECT_THAT(errors_of("{from: x, count: 1_0}"), HasSubstr("help: write 10"));
   EXPECT_THAT(errors_of("{from: x, count: 3.0}"), HasSubstr("`count` takes an integer, found the number 3.0"));
