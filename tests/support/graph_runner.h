@@ -77,7 +77,7 @@ class GraphRunner {
     auto* packed = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(packed_.data()) + 63) / 64 * 64);
     for (size_t part = 0; part < plan_.packed.size(); ++part) pack_weight(plan_, part, params, packed);
     const Bindings bindings{params, gradients, inputs, ids_, scalars, tables, sparse, losses_, packed};
-    run_nodes(plan_, 0, forward_only ? g.forward_nodes : g.nodes.size(), bindings, {rows_, first_sample, false},
+    run_nodes(plan_, 0, forward_only ? g.forward_nodes : g.nodes.size(), bindings, {rows_, first_sample, add_gradients},
               step_info, const_cast<std::byte*>(aligned_arena()), scratch_);
     double sum = 0;
     for (double loss : losses_) sum += loss;
@@ -86,6 +86,7 @@ class GraphRunner {
 
   StepInfo step_info;
   uint64_t first_sample = 0;
+  bool add_gradients = false;  ///< of weights, to those of the last run
 
  private:
   static std::vector<T> matrix(int64_t rows, int64_t cols) { return std::vector<T>(static_cast<size_t>(rows * cols)); }
