@@ -23,7 +23,7 @@ void cross_cpu(const OpCall& call) {
   });
 }
 
-/// in: dy, x0, u; out: dx0, du.
+/// in: dy, x0, u; out: dx0, du, in that order: where x0 is u, the second adds to the first.
 template <class T>
 void cross_gradient_cpu(const OpCall& call) {
   const View dy = call.in[0], x0 = call.in[1], u = call.in[2], dx0 = call.out[0], du = call.out[1];
@@ -31,9 +31,9 @@ void cross_gradient_cpu(const OpCall& call) {
   for_isa([=]() MTRANK_INLINE_LAMBDA {
     for (int64_t r = 0; r < dy.rows; ++r) {
       const T *g = dy.row<const T>(r), *a = x0.row<const T>(r), *b = u.row<const T>(r);
-      if (du.data) write_row(du.row<T>(r), dy.cols, add1, [=](int64_t i) MTRANK_INLINE_LAMBDA { return g[i] * a[i]; });
       if (dx0.data)
         write_row(dx0.row<T>(r), dy.cols, add0, [=](int64_t i) MTRANK_INLINE_LAMBDA { return g[i] * b[i]; });
+      if (du.data) write_row(du.row<T>(r), dy.cols, add1, [=](int64_t i) MTRANK_INLINE_LAMBDA { return g[i] * a[i]; });
     }
   });
 }

@@ -48,6 +48,12 @@ std::vector<Block> blocks_of(const GoldenCase& c) {
       blocks.push_back({name, part[0] + "/w/" + part[1], 0, 0});
     } else if (c.name() == "dcn_v2_low_rank") {
       blocks.push_back({name, part[0] + (part[1] == "bias" ? "/u/bias" : "/" + part[1] + "/weight"), 0, 0});
+    } else if (c.name() == "dcn_v2_mixture" && part.size() == 3 && part[1] != "gate") {  // a.v.e, a.c.e, a.u.e
+      const int64_t e = std::stoll(part[2]);
+      blocks.push_back(
+          {name, part[0] + "/" + part[1] + "/weight", part[1] == "v" ? 0 : e * rows, part[1] == "v" ? e * cols : 0});
+    } else if (c.name() == "dcn_v2_mixture" && part[1] == "bias") {
+      blocks.push_back({name, part[0] + "/u/bias", 0, 0});
     } else {
       std::string ours = name;
       std::replace(ours.begin(), ours.end(), '.', '/');
