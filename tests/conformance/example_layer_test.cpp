@@ -3,6 +3,7 @@
 
 #include "framework/config/diagnostics.h"
 #include "models/layer.h"
+#include "tests/support/layer_conformance.h"
 #include "tests/support/process.h"
 
 namespace mtrank::layers {
@@ -29,6 +30,11 @@ TEST(ExampleLayer, ReadsItsSettingsStrictly) {
   EXPECT_EQ(resolved.find("gate")->text, "sigmoid");
   layers::glu.resolve(parse_yaml("{widht: 3}", "case", bad), bad);
   EXPECT_THAT(bad.render(), ::testing::HasSubstr("widht"));
+}
+
+TEST(ExampleLayer, PassesWhatEveryLayerMustPass) {
+  const std::vector<std::string> problems = testing::check_layer(layers::glu);
+  EXPECT_TRUE(problems.empty()) << testing::lines(problems);
 }
 
 }  // namespace
