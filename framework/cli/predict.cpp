@@ -1,0 +1,111 @@
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "framework/cli/command.h"
+#include "framework/core/atomic_file.h"
+#include "framework/core/error.h"
+#include "framework/core/host.h"
+#include "framework/data/raw_source.h"
+#include "framework/serving/scorer.h"
+
+namespace mtrank::cli {
+namespace {
+
+struct PredictOptions {
+  std::string bundle, out;
+  std::vector<std::string> files, keep;
+  int threads = 0;
+  int64_t batch_size = 4096;
+  int64_t skip_bad_rows = 0;
+};
+
+/// A field as CSV wants it: quoted where it would be read as something else.
+void append_field(std::string& text, const std::string& field) {
+  if (field.find_first_of(",\"\r\n") == std::string::npos) {
+    text += field;
+    return;
+  }
+  text += '"';
+  for (const char c : field) text.append(c == '"' ? 2 : 1, c);
+  text += '"';
+}
+
+void append_header(std::string& text, const PredictOptions& options, const Scorer& scorer) {
+  std::vector<std::string> names = options.keep;
+  names.insert(names.end(), scorer.outputs().begin(), scorer.outputs().end());
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (std::find(names.begin(), names.begin() + static_cast<ptrdiff_t>(i), names[i]) !=
+        names.begin() + static_cast<ptrdiff_t>(i)) {
+      throw ConfigError("--keep: there would be two columns '" + names[i] + "' in " + options.out);
+    }
+    if (i > 0) text += ',';
+    append_field(text, names[i]);
+  }
+  text += '\n';
+}
+
+void append_rows(std::string& text, const Batch& batch, const std::vector<std::vector<float>>& scores) {
+  for (size_t r = 0; r < static_cast<size_t>(batch.rows); ++r) {
+    bool first = true;
+    const auto separate = [&] {
+      if (!first) text += ',';
+      first = false;
+    };
+    for (const auto& column : batch.kept) separate(), append_field(text, column[r]);
+    for (const auto& column : scores) {
+      separate();
+      fmt::format_to(std::back_inserter(text), "{:.9g}", column[r]);
+    }
+    text += '\n';
+  }
+}
+
+int predict(const PredictOptions& options) {
+  const int threads = options.threads > 0 ? options.threads : host_cores();
+  Scorer scorer(read_bundle(options.bundle), threads);
+  const RawOptions raw{options.batch_size, threads, options.keep, options.skip_bad_rows > 0, options.skip_bad_rows};
+  RawSource source(options.files, scorer.read_options(), scorer.encoder(), raw);
+  std::string text;
+  append_header(text, options, scorer);
+  AtomicFile out(options.out);
+  std::vector<std::vector<float>> scores;
+  int64_t rows = 0;
+  for (Batch batch; source.next(batch); rows += batch.rows) {
+    scorer.score(batch, scores);
+    append_rows(text, batch, scores);
+    out.write(text);
+    text.clear();
+  }
+  out.write(text);  // the header, where there was no row
+  out.commit();
+  if (source.bad_rows() > 0) fmt::print(stderr, "warning: left out {} bad rows\n", source.bad_rows());
+  fmt::print(stderr, "scored {} rows: {}\n", rows, options.out);
+  return 0;
+}
+
+}  // namespace
+
+Run predict_command(CLI::App& app) {
+  auto options = std::make_shared<PredictOptions>();
+  app.add_option("BUNDLE", options->bundle, "a model.safetensors")->required();
+  app.add_option("--data", options->files, "files or patterns, read as the training files were; labels are not needed")
+      ->required();
+  app.add_option("--out", options->out, "a CSV file with one row for each, in the same order; /dev/stdout prints them")
+      ->required();
+  app.add_option("--keep", options->keep, "columns to copy, separated by commas")->delimiter(',');
+  app.add_option("--threads", options->threads, "default: every core; the scores do not depend on it")
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--batch-size", options->batch_size, "rows scored at a time; the scores do not depend on it")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->capture_default_str();
+  app.add_option("--skip-bad-rows", options->skip_bad_rows,
+                 "leave out rows that cannot be read, up to this many, instead of stopping at the first");
+  return [options] { return predict(*options); };
+}
+
+}  // namespace mtrank::cli
