@@ -151,6 +151,7 @@ class Checker {
   void check_tables() {
     std::vector<std::string> candidates = names_of(c_.tables);
     for (const Feature& feature : c_.features) {
+      if (feature.train_only) check_serve_as(feature);
       if (!feature.has_table()) continue;
       used_.add("table", feature.table);
       const Table* table = c_.table(feature.table);
@@ -170,6 +171,29 @@ class Checker {
     }
     for (const Table& table : c_.tables)
       for (const Name& name : table.vocab_from) check_vocab_from(table, name);
+  }
+
+  void check_serve_as(const Feature& feature) {
+    const Node value = Node::scalar(feature.train_only->serve_as);
+    const Table* table = feature.has_table() ? c_.table(feature.table) : nullptr;
+    const bool id = feature.type == FeatureType::id && table && table->ids == IdSpace::integer;
+    const bool number = feature.type == FeatureType::dense || feature.type == FeatureType::bucket;
+    const auto whole = value.as_int();
+    if (number && !value.as_double() && !value.text.empty())
+      d_.error(Code::wrong_type, serve_as_place(feature),
+               "`serve_as` of `" + feature.name + "` is `" + value.text + "`, the feature takes numbers");
+    if (id && (!whole || *whole < 0 || *whole >= table->rows))
+      d_.error(Code::out_of_bounds, serve_as_place(feature),
+               "`serve_as` of `" + feature.name + "` is `" + value.text + "`, the ids of table `" + table->name +
+                   "` are in [0, " + std::to_string(table->rows) + ")");
+  }
+
+  Location serve_as_place(const Feature& feature) const {
+    for (const Feature& group : c_.feature_groups)
+      for (const Name& column : group.columns)
+        if (column == feature.columns[0])
+          if (const Node* node = c_.tree.find_path("features." + group.name + ".train_only.serve_as")) return node->at;
+    return feature.name.at;
   }
 
   void check_vocab_from(const Table& table, const Name& name) {
@@ -391,34 +415,6 @@ void check_config(const Config& config, const Config* before, Diagnostics& d) {
       d.warning(Code::unused_by_override, one.name.at, what + " any more, after --set");
     else
       d.error(Code::unused_name, one.name.at, what, one.help);
-  }
-}
-
-void drop_removed(Config& config, const std::vector<Name>& removed, Diagnostics& d) {
-  const auto drop = [&](std::vector<Name>& from, const std::string& name, const Location& why,
-                        const std::string& where) {
-    if (from.size() < 2 || std::erase(from, Name(name)) == 0) return;
-    d.warning(Code::unused_by_override, why, "`" + name + "` is removed, so " + where + " goes without it");
-  };
-  for (const Name& path : removed) {
-    const size_t dot = path.find('.');
-    const std::string section = path.substr(0, dot), name = dot == std::string::npos ? "" : path.substr(dot + 1);
-    if (name.empty() || name.find('.') != std::string::npos) continue;
-    if (section == "features" || section == "model") {
-      for (Layer& layer : config.layers) drop(layer.from, name, path.at, "layer `" + layer.name + "`");
-      for (Task& task : config.tasks) drop(task.tower.from, name, path.at, "the tower of `" + task.name + "`");
-      for (Table& table : config.tables)
-        drop(table.vocab_from, name, path.at, "the vocabulary of `" + table.name + "`");
-    }
-    if (section == "tasks") {
-      std::erase_if(config.outputs, [&](const Output& output) {
-        const auto names = output.expr.names();
-        if (std::find(names.begin(), names.end(), Name(name)) == names.end()) return false;
-        d.warning(Code::unused_by_override, path.at,
-                  "task `" + name + "` is removed, and output `" + output.name + "` with it");
-        return true;
-      });
-    }
   }
 }
 

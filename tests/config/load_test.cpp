@@ -243,6 +243,45 @@ TEST(LoadConfig, variables_expand) {
   EXPECT_EQ(load_ok(resolved_yaml(load_ok(small("name: a$${b}\n")))).name, "a${b}");
 }
 
+TEST(LoadConfig, checks_what_can_be_known_without_data) {
+  const auto one = [](const std::string& rest) { return complaints("data: {train: a.csv, valid: b.csv}\n" + rest); };
+  const std::string y = "labels: {y: }\n", spend = "labels: {spend: {type: regression}}\n", u = "features: {u: id}\n";
+  EXPECT_THAT(one(spend + u + "tasks: {spend: {loss: focal}}\n"), HasSubstr("the loss focal needs a 0/1 label"));
+  EXPECT_THAT(one("labels: {s: {type: regression, positive: [a]}}\n" + u), HasSubstr("does not apply to a regression"));
+  EXPECT_THAT(one(y + "features: {u: id, w: id}\ntables: {u: {vocab_from: [w]}}\n"),
+              HasSubstr("feature `w` fills the vocabulary of `u` but uses table `w`"));
+  EXPECT_THAT(one(y + "features: {u: id}\ntables: {u: {vocab_from: [x]}}\n"), HasSubstr("there is no feature `x`"));
+  EXPECT_THAT(
+      one(y + "features: {b: {type: bucket, boundaries: [1, 2], table: t}}\ntables: {t: {ids: int, rows: 3}}\n"),
+      HasSubstr("need a table with ids: int and at least 4 rows"));
+  EXPECT_THAT(one(y + "features: {b: {type: bucket, boundaries: [2, 2]}}\n"), HasSubstr("`boundaries` must ascend"));
+  EXPECT_THAT(one(y + "features: {n: {type: dense, clip: [3, 1]}}\n"), HasSubstr("low below high"));
+  EXPECT_THAT(one(y + "features: {n: {type: dense, train_only: {serve_as: x}}}\n"),
+              HasSubstr("the feature takes numbers"));
+  EXPECT_THAT(one(y + "features: {p: {type: id, train_only: {serve_as: 7}}}\ntables: {p: {ids: int, rows: 7}}\n"),
+              HasSubstr("the ids of table `p` are in [0, 7)"));
+  EXPECT_THAT(one(y + "features: {g: {type: id, columns: [a, b]}, a: id}\n"),
+              HasSubstr("feature `a` is defined twice"));
+  EXPECT_THAT(one(y + "features: {g: {type: id, columns: [a], column: b}}\n"), HasSubstr("exclude each other"));
+  EXPECT_THAT(one(y + "features: {g: {type: id, columns: [\"a{3..1}\"]}}\n"), HasSubstr("first number below the last"));
+  EXPECT_THAT(one(y + u + "model: {u: {type: mlp}}\n"), HasSubstr("`u` is a feature and a layer"));
+  EXPECT_THAT(one(y + u + "model: {m: {from: u}}\n"), HasSubstr("layer `m` has no `type`"));
+  EXPECT_THAT(one(y + u + "model: {m: {type: mlp, from: [u, u]}}\n"), HasSubstr("listed twice"));
+  EXPECT_THAT(one("labels: {1y: }\n" + u), HasSubstr("`1y` cannot name a label"));
+  EXPECT_THAT(one(y + u + "eval: {best: mean.calibration}\n"), HasSubstr("does not say which checkpoint is better"));
+  EXPECT_THAT(one(y + u + "eval: {best: z.auc}\n"), HasSubstr("there is no task `z`"));
+  EXPECT_THAT(one(y + u + "eval: {metrics: [auc, auc]}\n"), HasSubstr("metric `auc` is listed twice"));
+  EXPECT_THAT(one(y + u + "eval: {best: last, patience: 1}\n"), HasSubstr("`patience` needs a metric to wait for"));
+  EXPECT_THAT(one(y + u + "train: {logical_shards: 6}\n"), HasSubstr("must be a power of two"));
+  EXPECT_THAT(one(y + u + "train: {precision: bf16, device: cpu}\n"), HasSubstr("needs `device: cuda`"));
+  EXPECT_THAT(one(y + u + "train: {dense_optimizer: {type: sgd, nesterov: true}}\n"), HasSubstr("needs a `momentum`"));
+  EXPECT_THAT(one("features: {u: id}\n"), HasSubstr("`labels` is missing"));
+  EXPECT_THAT(complaints("labels: {y: }\nfeatures: {u: id}\ndata: {trim: true}\n"), HasSubstr("no training data"));
+  EXPECT_THAT(complaints("labels: {y: }\nfeatures: {u: id}\ndata: {train: a, header: false}\n"),
+              HasSubstr("needs `columns`"));
+  EXPECT_THAT(complaints(small("eval: {patience: 1}\n")), HasSubstr("no effect without validation data"));
+}
+
 class Extends : public testing::Test {
  protected:
   void SetUp() override {
