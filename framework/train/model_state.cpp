@@ -2,28 +2,12 @@
 
 #include "framework/core/error.h"
 #include "framework/embedding/init.h"
+#include "framework/embedding/optimizer_config.h"
 
 namespace mtrank {
 namespace {
 
 const std::string kTablePrefix = "embedding/";
-
-template <class C>
-OptimizerSettings settings_of(const C& config, OptimizerUse use) {
-  OptimizerSettings settings(enum_name(config.type), use);
-  settings.lr = config.lr;
-  settings.weight_decay = config.weight_decay;
-  const Node node = to_node(config);
-  for (const OptimizerParameter& parameter : settings.info().parameters) {
-    const Node* given = node.find(std::string(parameter.name));
-    if (!given || !serves(parameter.use, use)) continue;
-    if (const auto flag = given->as_bool())
-      settings.set(parameter.name, *flag ? 1 : 0);
-    else if (const auto number = given->as_double())
-      settings.set(parameter.name, *number);
-  }
-  return settings;
-}
 
 TensorSource table_tensor(const EmbeddingTable& table) {
   return {kTablePrefix + table.name(), DType::f32, {table.rows(), table.dim()}, table.weights(), 0};
@@ -31,19 +15,16 @@ TensorSource table_tensor(const EmbeddingTable& table) {
 
 }  // namespace
 
-OptimizerSettings dense_settings(const DenseOptimizer& config) { return settings_of(config, OptimizerUse::dense); }
-OptimizerSettings sparse_settings(const SparseOptimizer& config) { return settings_of(config, OptimizerUse::tables); }
-
 ModelState::ModelState(const Config& config, const Graph& graph)
     : layout_(graph), weights_(layout_.elements(), "dense weights") {
-  dense_ = std::make_unique<DenseUpdate>(dense_settings(config.train.dense_optimizer), layout_.elements());
+  dense_ = std::make_unique<DenseUpdate>(optimizer_settings(config.train.dense_optimizer), layout_.elements());
   for (const TableWeight& weight : graph.tables) {
     const Value& value = graph.value(weight.value);
     const std::string name = value.name.substr(kTablePrefix.size());
     const Table* table = config.table(name);
     MTRANK_ASSERT(table && table->optimizer);
-    tables_.push_back(
-        std::make_unique<EmbeddingTable>(name, value.rows, value.cols, sparse_settings(*table->optimizer), table->l2));
+    tables_.push_back(std::make_unique<EmbeddingTable>(name, value.rows, value.cols,
+                                                       optimizer_settings(*table->optimizer), table->l2));
     table_inits_.push_back(weight.init);
   }
 }

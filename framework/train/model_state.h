@@ -13,10 +13,6 @@
 
 namespace mtrank {
 
-/// How the dense weights and a table are trained, from the config.
-OptimizerSettings dense_settings(const DenseOptimizer& config);
-OptimizerSettings sparse_settings(const SparseOptimizer& config);
-
 /// Everything that training changes: dense weights, tables, and what their optimisers remember.
 class ModelState {
  public:

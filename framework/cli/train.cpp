@@ -1,0 +1,49 @@
+#include "framework/train/trainer.h"
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+#include <optional>
+
+#include "framework/cli/command.h"
+
+namespace mtrank::cli {
+namespace {
+
+struct Arguments {
+  TrainOptions options;
+  std::string device;
+  std::optional<int64_t> seed, threads;
+};
+
+/// The flags of the most used keys are short forms of --set.
+TrainOptions resolve(const Arguments& arguments) {
+  TrainOptions options = arguments.options;
+  auto set = [&](const std::string& text) { options.overrides.push_back(text); };
+  if (!arguments.device.empty()) set("train.device=" + arguments.device);
+  if (arguments.seed) set("seed=" + std::to_string(*arguments.seed));
+  if (arguments.threads) set("train.threads=" + std::to_string(*arguments.threads));
+  return options;
+}
+
+}  // namespace
+
+Run train_command(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  TrainOptions& options = arguments->options;
+  app.add_option("config", options.config, "the YAML file")->required();
+  app.add_option("--out", options.out, "run directory: made, or empty, or continued with --resume")->required();
+  app.add_flag("--resume", options.resume, "continue from the newest checkpoint in --out, if there is one");
+  app.add_option("--device", arguments->device, "auto, cpu or cuda");
+  app.add_option("--seed", arguments->seed, "short for --set seed=N");
+  app.add_option("--threads", arguments->threads, "how many; results do not depend on it");
+  app.add_option("--set", options.overrides, "override a key: a.b=c; null removes it")
+      ->take_all()
+      ->allow_extra_args(false);
+  app.add_option("--log-format", options.log_format, "text or json")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, LogFormat>{{"text", LogFormat::text}, {"json", LogFormat::json}}));
+  return [arguments] { return static_cast<int>(train(resolve(*arguments))); };
+}
+
+}  // namespace mtrank::cli
