@@ -13,8 +13,10 @@ template <class T, class Term>
 MTRANK_INLINE T fold(int64_t n, const Term& term) {
   T lane[16] = {};
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16)
+  for (; i + 16 <= n; i += 16) {
+#pragma GCC unroll 1  // else it is unrolled into 16 scalars before the vectoriser sees it
     for (int l = 0; l < 16; ++l) lane[l] = term(lane[l], i + l);
+  }
   for (int l = 0; i + l < n; ++l) lane[l] = term(lane[l], i + l);
   for (int width = 8; width > 0; width /= 2)
     for (int l = 0; l < width; ++l) lane[l] += lane[l + width];
@@ -44,11 +46,13 @@ MTRANK_INLINE float dot(const float* x, const float* y, int64_t n) {
 MTRANK_INLINE uint32_t max_abs_bits(const float* x, int64_t n) {
   uint32_t lane[16] = {};
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16)
+  for (; i + 16 <= n; i += 16) {
+#pragma GCC unroll 1
     for (int l = 0; l < 16; ++l) {
       const uint32_t b = math::detail::bits(x[i + l]) & 0x7fffffffu;
       lane[l] = lane[l] > b ? lane[l] : b;
     }
+  }
   for (int l = 0; i + l < n; ++l) {
     const uint32_t b = math::detail::bits(x[i + l]) & 0x7fffffffu;
     lane[l] = lane[l] > b ? lane[l] : b;

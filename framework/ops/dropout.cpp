@@ -25,6 +25,7 @@ MTRANK_INLINE void draw(const Philox& random, uint64_t step, uint64_t first, uin
     c0[l] = static_cast<uint32_t>(index), c1[l] = static_cast<uint32_t>(index >> 32);
     c2[l] = static_cast<uint32_t>(step), c3[l] = static_cast<uint32_t>(step >> 32);
   }
+#pragma GCC unroll 1  // else it is unrolled into 16 scalars before the vectoriser sees it
   for (int l = 0; l < 16; ++l) {
     const PhiloxBlock block = philox4x32(random.key0, random.key1, PhiloxBlock{{c0[l], c1[l], c2[l], c3[l]}});
     c0[l] = block[0], c1[l] = block[1], c2[l] = block[2], c3[l] = block[3];

@@ -83,6 +83,8 @@ MTRANK_INLINE void lookup_feature(const View& table, const IdsView& ids, Pooling
     int64_t d = 0;
     for (; d + 64 <= out.cols; d += 64) pool_columns<T, 64>(rows + d, table.ld, ids, bag, scale, y + d);
     for (; d + 16 <= out.cols; d += 16) pool_columns<T, 16>(rows + d, table.ld, ids, bag, scale, y + d);
+    for (; d + 8 <= out.cols; d += 8) pool_columns<T, 8>(rows + d, table.ld, ids, bag, scale, y + d);
+    for (; d + 4 <= out.cols; d += 4) pool_columns<T, 4>(rows + d, table.ld, ids, bag, scale, y + d);
     for (; d < out.cols; ++d) pool_columns<T, 1>(rows + d, table.ld, ids, bag, scale, y + d);
   }
 }
