@@ -23,8 +23,6 @@ TEST(ExampleLayer, IsTheTextOfThePage) {
   EXPECT_NE(page.find("```cpp\n" + code + "```"), std::string::npos) << "the page and the file differ";
 }
 
-TEST(ExampleLayer, PassesWhatEveryLayerPasses) { EXPECT_EQ(testing::lines(testing::check_layer(layers::glu)), ""); }
-
 TEST(ExampleLayer, ReadsItsSettingsStrictly) {
   Diagnostics good, bad;
   const Node resolved = layers::glu.resolve(parse_yaml("{width: 3}", "case", good), good);
