@@ -1,11 +1,21 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
+#include "framework/core/error.h"
 #include "framework/core/isa.h"
+#include "framework/ops/add.h"
+#include "framework/ops/cross.h"
 #include "framework/ops/dropout.h"
+#include "framework/ops/gate.h"
+#include "framework/ops/layer_norm.h"
+#include "framework/ops/linear.h"
 #include "framework/ops/lookup.h"
+#include "framework/ops/mixture.h"
+#include "framework/ops/mul.h"
 #include "framework/ops/product_logit.h"
+#include "framework/ops/softmax.h"
 #include "tests/support/graph_runner.h"
 
 namespace mtrank {
@@ -108,6 +118,47 @@ TEST(Lookup, BagsHaveTheSameBitsFromEveryIsaAndForAnySplit) {
       for (float v : run_rows(first, count)) pieces.push_back(v);
     EXPECT_EQ(pieces, whole);
   }
+}
+
+/// What an op says about inputs that do not fit.
+std::string refusal(const std::function<void(Builder&)>& build) {
+  Graph graph;
+  Builder b(graph, true);
+  try {
+    build(b);
+  } catch (const ShapeError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Ops, RefuseShapesThatDoNotFit) {
+  const auto in = [](Builder& b, int64_t cols) { return b.input("x" + std::to_string(cols), cols); };
+  EXPECT_EQ(refusal([&](Builder& b) {
+              add(b, {in(b, 4), in(b, 5)});
+            }),
+            "add needs inputs of one width, found 4 and 5 columns");
+  EXPECT_EQ(refusal([&](Builder& b) {
+              mul(b, {in(b, 4), in(b, 5)});
+            }),
+            "mul needs inputs of one width, found 4 and 5 columns");
+  EXPECT_EQ(refusal([&](Builder& b) { cross(b, in(b, 4), in(b, 4), in(b, 3)); }),
+            "cross needs inputs of one width, found 4 and 3 columns");
+  EXPECT_EQ(refusal([&](Builder& b) { gate(b, in(b, 3), in(b, 7)); }), "3 gates do not divide 7 columns");
+  EXPECT_EQ(refusal([&](Builder& b) { layer_norm(b, "n", in(b, 7), 2); }), "7 columns cannot be cut into 2 groups");
+  EXPECT_EQ(refusal([&](Builder& b) { layer_norm(b, in(b, 7), in(b, 7), in(b, 6)); }),
+            "layer_norm: weights of 6 columns do not fit an input of 7");
+  EXPECT_EQ(refusal([&](Builder& b) { softmax(b, in(b, 7), 3); }),
+            "a softmax over groups of 3 does not divide 7 columns");
+  EXPECT_EQ(refusal([&](Builder& b) { mixture(b, in(b, 6), in(b, 7), 3); }),
+            "a mixture of 3 experts does not divide gates of 6 and experts of 7 columns");
+  EXPECT_EQ(refusal([&](Builder& b) { dense(b, "d", in(b, 7), 4, "none", 2); }),
+            "7 columns cannot be cut into 2 groups");
+  EXPECT_EQ(refusal([&](Builder& b) { dense(b, "d", in(b, 7), 4, "rellu"); }),
+            "activation 'rellu' is not one of none, relu, gelu, silu, tanh, sigmoid");
+  EXPECT_EQ(refusal([&](Builder& b) { linear(b, in(b, 7), b.param("w", 6, 2, {}), kNoValue); }),
+            "an input of 7 columns does not fit weights of 6 rows");
+  EXPECT_NE(refusal([&](Builder& b) { dropout(b, in(b, 7), 1); }).find("is not in [0, 1)"), std::string::npos);
 }
 
 }  // namespace
