@@ -1,5 +1,6 @@
 #include "framework/graph/runner.h"
 
+#include <chrono>
 #include <cstdlib>
 #include <new>
 
@@ -98,7 +99,14 @@ void run_nodes(const Plan& plan, size_t begin, size_t end, const Bindings& bindi
       in[static_cast<size_t>(weight.packing->input)].packed = bindings.packed + weight.offset;
     }
     const Kernel kernel = plan.dtype == DType::f64 ? node.op->cpu_f64 : node.op->cpu_f32;
-    kernel({node, in, out, accumulate, rows.count, rows.first_sample, step, scratch});
+    const OpCall call{node, in, out, accumulate, rows.count, rows.first_sample, step, scratch};
+    if (!bindings.node_seconds) {
+      kernel(call);
+      continue;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    kernel(call);
+    bindings.node_seconds[n] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 }
 

@@ -18,6 +18,7 @@ struct Bindings {
   std::span<const View> sparse_gradients;
   std::span<double> losses;
   const std::byte* packed = nullptr;
+  double* node_seconds = nullptr;  ///< by node: the time it took is added, where not null
 };
 
 /// One run of consecutive rows: a logical shard, or a batch to score.

@@ -148,7 +148,7 @@ void TrainStep::bind(Worker& worker, const Batch& batch, int64_t first, float* g
   worker.gradients = state_.layout().views(gradient);
 }
 
-Bindings TrainStep::bindings(const Worker& worker, double* losses) const {
+Bindings TrainStep::bindings(const Worker& worker, double* losses, int thread) const {
   return {.params = params_,
           .param_gradients = worker.gradients,
           .inputs = worker.inputs,
@@ -157,7 +157,13 @@ Bindings TrainStep::bindings(const Worker& worker, double* losses) const {
           .tables = tables_,
           .sparse_gradients = worker.sparse,
           .losses = {losses, plan_.graph.losses.size()},
-          .packed = packed_};
+          .packed = packed_,
+          .node_seconds = profile_ ? profile_->node_seconds[static_cast<size_t>(thread)].data() : nullptr};
+}
+
+void TrainStep::set_profile(StepProfile* profile) {
+  profile_ = profile;
+  if (profile) profile->node_seconds.assign(workers_.size(), std::vector<double>(plan_.graph.nodes.size()));
 }
 
 std::pair<int64_t, int64_t> TrainStep::shard_rows(int64_t batch, int64_t shard) const {
@@ -171,7 +177,7 @@ bool TrainStep::run_shard(const Batch& batch, int64_t shard, int thread, float* 
   Worker& worker = *workers_[static_cast<size_t>(thread)];
   bind(worker, batch, begin, gradient);
   double* losses = &shard_losses_[static_cast<size_t>(shard) * plan_.graph.losses.size()];
-  run_nodes(plan_, 0, plan_.graph.nodes.size(), bindings(worker, losses),
+  run_nodes(plan_, 0, plan_.graph.nodes.size(), bindings(worker, losses, thread),
             {end - begin, static_cast<uint64_t>(batch.first_sample + begin), add}, info_, worker.arena, worker.scratch);
   return true;
 }
@@ -235,33 +241,42 @@ std::vector<double> TrainStep::total_losses() const {
 StepResult TrainStep::run(const Batch& batch, int64_t step, double lr_factor) {
   MTRANK_ASSERT(batch.rows > 0 && batch.rows <= config_.train.batch_size);
   info_.step = static_cast<uint64_t>(step);
+  PhaseClock clock(profile_);
   for (TaskInput& task : tasks_) prepare_task(task, batch, schema_);
+  clock.charge("labels");
   pool_.run(static_cast<int>(plan_.packed.size()),
             [&](int part, int) { pack_weight(plan_, static_cast<size_t>(part), params_, packed_); });
+  clock.charge("pack weights");
 
   std::vector<View> inputs;
   std::vector<IdsView> ids, looked_up;
   binder_.bind(batch, 0, inputs, ids);
   for (int at : sparse_feature_ids_) looked_up.push_back(ids[static_cast<size_t>(at)]);
   sparse_.prepare(pool_, batch.rows, looked_up);
+  clock.charge("sort ids");
 
   const int64_t per_subtree = shards_ / subtree_count_;
   pool_.run(static_cast<int>(subtree_count_), [&](int s, int thread) {
     subtree_used_[static_cast<size_t>(s)] =
         fold(batch, s * per_subtree, per_subtree, 0, subtrees_[static_cast<size_t>(s)], thread);
   });
+  clock.charge("shards");
   fold_subtrees();
+  clock.charge("fold gradients");
 
   const std::vector<double> losses = total_losses();
   const int64_t n = state_.layout().elements();
   const double norm_squared = squared_norm(pool_, gradient(), n);
   check_finite(batch, losses, norm_squared);
+  clock.charge("norm and finite check");
 
   StepResult result;
   result.gradient_norm = std::sqrt(norm_squared);
   const double scale = config_.train.clip_norm ? clip_factor(result.gradient_norm, *config_.train.clip_norm) : 1;
   state_.dense().apply(pool_, state_.weights(), gradient(), lr_factor, step, scale);
+  clock.charge("dense update");
   sparse_.apply(pool_, sparse_views_, lr_factor, step);
+  clock.charge("table update");
   for (size_t t = 0; t < losses.size(); ++t)
     result.loss.push_back(tasks_[t].task->weight > 0 ? losses[t] / tasks_[t].task->weight : 0);
   return result;

@@ -10,6 +10,7 @@
 #include "framework/embedding/sparse_update.h"
 #include "framework/graph/runner.h"
 #include "framework/train/model_state.h"
+#include "framework/train/profile.h"
 
 namespace mtrank {
 
@@ -34,6 +35,9 @@ class TrainStep {
   /// Throws NonFiniteError naming layer, task and samples when a loss or a gradient is not finite; nothing has changed
   /// then.
   StepResult run(const Batch& batch, int64_t step, double lr_factor);
+
+  /// Until it is null again, steps add where their time goes.
+  void set_profile(StepProfile* profile);
 
   const Plan& plan() const { return plan_; }
   /// The gradient of the last step, laid out as the weights are.
@@ -64,7 +68,7 @@ class TrainStep {
   void find_task_inputs(const Config& config, const InputSchema& schema);
   void prepare_task(TaskInput& input, const Batch& batch, const InputSchema& schema);
   void bind(Worker& worker, const Batch& batch, int64_t first, float* gradient);
-  Bindings bindings(const Worker& worker, double* losses) const;
+  Bindings bindings(const Worker& worker, double* losses, int thread = 0) const;
   std::pair<int64_t, int64_t> shard_rows(int64_t batch, int64_t shard) const;
   bool run_shard(const Batch& batch, int64_t shard, int thread, float* gradient, bool add);
   bool fold(const Batch& batch, int64_t first, int64_t count, size_t depth, std::vector<FloatBuffer>& buffers,
@@ -97,6 +101,7 @@ class TrainStep {
   std::vector<double> shard_losses_;  // [V, losses]
   std::vector<uint8_t> shard_used_;
   StepInfo info_;
+  StepProfile* profile_ = nullptr;
 };
 
 }  // namespace mtrank

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "framework/data/batch.h"
+
+namespace mtrank {
+
+struct Config;
+
+/// Batches of a config's shapes without its data: what `mtrank bench` steps on. Ids are Zipf(1.05) over the rows of
+/// their table, scattered over it; lists have the feature's `length`, else `max_len`, else 10 ids; numbers are uniform
+/// in [0, 1); one label in twenty is positive. A function of the config's seed.
+class SyntheticBatches {
+ public:
+  /// `rows` of every table, by name.
+  SyntheticBatches(const Config& config, const std::map<std::string, int64_t>& rows, int64_t batch_size, int count);
+
+  const InputSchema& schema() const { return schema_; }
+  const std::vector<Batch>& batches() const { return batches_; }
+
+  /// Ids a row of every feature that has a table, by name.
+  static std::map<std::string, double> list_lengths(const Config& config);
+
+ private:
+  void fill(const Config& config, Batch& batch, int number) const;
+
+  InputSchema schema_;
+  std::vector<Batch> batches_;
+};
+
+}  // namespace mtrank

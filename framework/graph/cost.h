@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "framework/graph/op.h"
+
+namespace mtrank {
+
+/// What a node does for some rows of the batch: arithmetic, and bytes read and written when nothing stays in a cache.
+struct NodeCost {
+  double flops = 0;
+  double bytes = 0;
+  NodeCost& operator+=(const NodeCost& other) {
+    flops += other.flops;
+    bytes += other.bytes;
+    return *this;
+  }
+};
+
+/// `ids_per_row`: by value, how many ids a row of that ids value has on average; 1 where it is empty. float32.
+NodeCost node_cost(const Graph& graph, const OpNode& node, int64_t rows, std::span<const double> ids_per_row = {});
+
+}  // namespace mtrank
