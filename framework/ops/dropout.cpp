@@ -17,8 +17,8 @@ ValueId dropout(Builder& builder, ValueId x, double p) {
 namespace ops {
 namespace {
 
-/// 16 blocks side by side; word w of block l goes to words[16 w + l].
-MTRANK_INLINE void draw(const Philox& random, uint64_t step, uint64_t first, uint32_t* words) {
+/// 16 blocks side by side; half-word h of block l goes to halves[16 h + l].
+MTRANK_INLINE void draw(const Philox& random, uint64_t step, uint64_t first, uint32_t* halves) {
   uint32_t c0[16], c1[16], c2[16], c3[16];
   for (int l = 0; l < 16; ++l) {
     const uint64_t index = first + static_cast<uint64_t>(l);
@@ -30,7 +30,10 @@ MTRANK_INLINE void draw(const Philox& random, uint64_t step, uint64_t first, uin
     const PhiloxBlock block = philox4x32(random.key0, random.key1, PhiloxBlock{{c0[l], c1[l], c2[l], c3[l]}});
     c0[l] = block[0], c1[l] = block[1], c2[l] = block[2], c3[l] = block[3];
   }
-  for (int l = 0; l < 16; ++l) words[l] = c0[l], words[16 + l] = c1[l], words[32 + l] = c2[l], words[48 + l] = c3[l];
+  const auto split = [=](const uint32_t* word, uint32_t* to) MTRANK_INLINE_LAMBDA {
+    for (int l = 0; l < 16; ++l) to[l] = word[l] & 0xffff, to[16 + l] = word[l] >> 16;
+  };
+  split(c0, halves), split(c1, halves + 32), split(c2, halves + 64), split(c3, halves + 96);
 }
 
 /// Its own gradient, with dy for x.
@@ -39,22 +42,22 @@ void dropout_cpu(const OpCall& call) {
   const View x = call.in[0], y = call.out[0];
   const double p = call.node.attributes.number("p");
   const DropoutMask mask{Philox(call.step.seed, "dropout", call.node.attributes.text("name")), call.step.step,
-                         static_cast<uint32_t>(p * 0x1p32)};
-  const T scale = static_cast<T>(1 / (1 - p));
+                         DropoutMask::threshold_of(p)};
+  const T scale = static_cast<T>(mask.scale());
   const uint64_t sample = call.first_sample;
   const bool add = call.accumulate[0];
   const int64_t groups = (y.cols + DropoutMask::kGroup - 1) / DropoutMask::kGroup;
   for_isa([=]() MTRANK_INLINE_LAMBDA {
     for (int64_t r = 0; r < y.rows; ++r)
       for (int64_t g = 0; g < groups; ++g) {
-        uint32_t words[DropoutMask::kGroup];
-        draw(mask.random, mask.step, DropoutMask::index(sample + static_cast<uint64_t>(r), groups, g, 0), words);
+        uint32_t halves[DropoutMask::kGroup];
+        draw(mask.random, mask.step, DropoutMask::index(sample + static_cast<uint64_t>(r), groups, g, 0), halves);
         const int64_t begin = g * DropoutMask::kGroup, n = math::min(y.cols - begin, DropoutMask::kGroup);
         const T* in = x.row<const T>(r) + begin;
-        const uint32_t *word = words, threshold = mask.threshold;
+        const uint32_t* half = halves;
         write_row(y.row<T>(r) + begin, n, add, [=](int64_t i) MTRANK_INLINE_LAMBDA {
           const T kept = in[i] * scale;
-          return word[i] >= threshold ? kept : T(0);
+          return mask.keeps(half[i]) ? kept : T(0);
         });
       }
   });
