@@ -8,6 +8,7 @@
 #include "framework/data/row_encoder.h"
 #include "framework/graph/graph_json.h"
 #include "framework/serving/scorer.h"
+#include "framework/serving/vocabulary_tensors.h"
 
 namespace mtrank {
 namespace {
@@ -34,29 +35,6 @@ std::string outputs_json(const Config& config) {
     json.push_back(std::move(one));
   }
   return json.dump();
-}
-
-/// What the vocabularies' tensors point to.
-struct VocabularyTensors {
-  std::vector<std::string> bytes;
-  std::vector<std::vector<int64_t>> offsets;
-};
-
-void add_vocabularies(const FeatureTransforms& transforms, Bundle& bundle) {
-  const auto memory = std::make_shared<VocabularyTensors>();
-  std::vector<std::string> names;
-  for (const TableTransform& table : transforms.tables) {
-    if (!table.vocab) continue;
-    names.push_back("vocab." + table.name);
-    memory->bytes.push_back(table.vocab->bytes());
-    memory->offsets.push_back(table.vocab->offsets());
-  }
-  for (size_t i = 0; i < names.size(); ++i) {
-    const auto size = [](const auto& list) { return std::vector<int64_t>{static_cast<int64_t>(list.size())}; };
-    bundle.tensors.push_back({names[i] + ".bytes", DType::u8, size(memory->bytes[i]), memory->bytes[i].data()});
-    bundle.tensors.push_back({names[i] + ".offsets", DType::i64, size(memory->offsets[i]), memory->offsets[i].data()});
-  }
-  bundle.memory = memory;
 }
 
 void add_weights(const Graph& graph, const std::vector<TensorSource>& weights, Bundle& bundle) {
@@ -87,7 +65,7 @@ Bundle make_bundle(const ExportedModel& model) {
   bundle.provenance =
       Json{{"version", MTRANK_VERSION}, {"seed", model.config.seed}, {"data", hex64(model.data_fingerprint)}}.dump();
   add_weights(graph, model.weights, bundle);
-  add_vocabularies(model.transforms, bundle);
+  bundle.memory = add_vocabularies(model.transforms, bundle.tensors);
   return bundle;
 }
 

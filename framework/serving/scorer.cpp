@@ -7,6 +7,7 @@
 
 #include "framework/core/error.h"
 #include "framework/graph/graph_json.h"
+#include "framework/serving/vocabulary_tensors.h"
 
 namespace mtrank {
 namespace {
@@ -63,7 +64,8 @@ Scorer::Scorer(Bundle bundle, int threads)
       read_options_(input_from_json(bundle_.input)),
       graph_(graph_from_json(bundle_.graph)),
       pool_(threads) {
-  load_vocabularies();
+  read_vocabularies(
+      transforms_, [&](const std::string& name) { return bundle_.find(name); }, "the bundle");
   encoder_ = std::make_shared<RowEncoder>(transforms_, RowSpec{}, EncodeFor::scoring);
   check_features();
   make_forward(threads);
@@ -73,22 +75,6 @@ Scorer::Scorer(Bundle bundle, int threads)
     output_positions_.push_back(i);
   }
   check_golden();
-}
-
-void Scorer::load_vocabularies() {
-  for (TableTransform& table : transforms_.tables) {
-    if (table.ids != IdKind::vocab) continue;
-    const TensorSource& bytes = need_tensor(bundle_, "vocab." + table.name + ".bytes", DType::u8, {-1});
-    const TensorSource& offsets = need_tensor(bundle_, "vocab." + table.name + ".offsets", DType::i64, {-1});
-    const auto* first = static_cast<const int64_t*>(offsets.data);
-    table.vocab = std::make_shared<Vocabulary>(
-        std::string_view(static_cast<const char*>(bytes.data), static_cast<size_t>(bytes.shape[0])),
-        std::vector<int64_t>(first, first + offsets.shape[0]));
-    if (table.rows != table.vocab->rows()) {
-      throw FileError("the bundle's table '" + table.name + "' has " + std::to_string(table.rows) +
-                      " rows, its vocabulary " + std::to_string(table.vocab->rows()));
-    }
-  }
 }
 
 /// Kernels trust that ids are rows of their table and that dense blocks have their width.

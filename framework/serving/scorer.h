@@ -46,7 +46,6 @@ class Scorer {
   std::vector<float> score_rows(std::span<const std::string_view> values);
 
  private:
-  void load_vocabularies();
   void check_features() const;
   void make_forward(int threads);
   void check_golden();

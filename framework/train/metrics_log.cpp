@@ -33,11 +33,19 @@ Json tasks_json(const std::vector<TaskMetrics>& tasks, const std::string& prefix
   return out;
 }
 
-/// The step of a line; nothing when it is no object with one.
-std::optional<int64_t> step_of(const std::string& line) {
-  const Json json = Json::parse(line, nullptr, false);
-  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) return std::nullopt;
-  return json["step"].get<int64_t>();
+struct Line {
+  std::optional<int64_t> step;  ///< nothing when it is no object with one
+  bool is_test = false;
+};
+
+Line read_line(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) return {};
+  const auto step = json.find("step"), split = json.find("split");
+  Line line;
+  if (step != json.end() && step->is_number_integer()) line.step = step->get<int64_t>();
+  line.is_test = split != json.end() && *split == "test";
+  return line;
 }
 
 /// How much of the log to keep. A line that cannot be read is dropped at the end of the file and kept elsewhere.
@@ -46,9 +54,9 @@ int64_t kept_bytes(std::istream& in, int64_t last_step) {
   for (std::string line; std::getline(in, line);) {
     const bool torn = in.eof();  // no newline
     offset += static_cast<int64_t>(line.size()) + (torn ? 0 : 1);
-    const std::optional<int64_t> step = step_of(line);
-    if (torn || (step && *step > last_step)) return keep;
-    if (step || in.peek() != EOF) keep = offset;
+    const Line read = read_line(line);
+    if (torn || read.is_test || (read.step && *read.step > last_step)) return keep;
+    if (read.step || in.peek() != EOF) keep = offset;
   }
   return keep;
 }

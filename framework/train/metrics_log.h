@@ -37,7 +37,8 @@ class MetricsLog {
 };
 
 /// Cuts a log back to what was written up to and including `step`, so that a resumed run continues it: removes all
-/// from the first line with a later step on, and a torn last line. A file that does not exist is fine.
+/// from the first line with a later step on, and a torn last line. An evaluation of `test` goes as well: it ends a run,
+/// and a run that is resumed evaluates once more. A file that does not exist is fine.
 void truncate_metrics_after(const std::string& path, int64_t step);
 
 }  // namespace mtrank

@@ -37,14 +37,14 @@ void ProgressPrinter::show(const TrainProgress& p, double now) {
 }
 
 void ProgressPrinter::message(const std::string& text) {
+  const nlohmann::ordered_json json{{"event", "message"}, {"text", text}};
+  event(text, json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void ProgressPrinter::event(const std::string& text, const std::string& json) {
   const std::string bar = bar_;
   erase_bar();
-  if (format_ == LogFormat::json) {
-    const nlohmann::ordered_json line{{"event", "message"}, {"text", text}};
-    std::fprintf(out_, "%s\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
-  } else {
-    std::fprintf(out_, "%s\n", text.c_str());
-  }
+  std::fprintf(out_, "%s\n", (format_ == LogFormat::json ? json : text).c_str());
   bar_ = bar;
   std::fputs(bar_.c_str(), out_);
   std::fflush(out_);

@@ -54,6 +54,8 @@ class ProgressPrinter {
   void show(const TrainProgress& p, double now);
   /// A line of its own, above the bar: a warning, an evaluation, "resumed at step N".
   void message(const std::string& text);
+  /// The same for what JSON readers get as an object of its own: `json` is one line.
+  void event(const std::string& text, const std::string& json);
   /// Ends the bar's line. Called by the destructor.
   void finish();
 

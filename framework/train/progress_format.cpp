@@ -25,7 +25,7 @@ std::string step_text(const TrainProgress& p) {
 }
 
 std::string epoch_text(const TrainProgress& p) {
-  const double whole = std::floor(p.epoch);
+  const double whole = std::max(0.0, std::ceil(p.epoch) - 1);  // an epoch's last step is its 100 %
   return fmt::format("epoch {:.0f} {:.0f}%", whole + 1, std::floor(100 * (p.epoch - whole)));
 }
 

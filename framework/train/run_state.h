@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "framework/metrics/metric.h"
+
 namespace mtrank {
 
 /// Where a run stands, beside its tensors: the checkpoint's state.json.
@@ -15,9 +17,14 @@ struct RunState {
   std::optional<double> best;  ///< value of eval.best at best_step
   int64_t best_step = 0;
   int64_t evaluations_since_best = 0;
+  bool evaluation_due = false;   ///< the validation that belongs to `step` was cut short by a signal
   bool done = false;             ///< all training steps are behind
   std::string config;            ///< resolved, as YAML
   std::string data_fingerprint;  ///< hex
+  std::string features;          ///< transforms_to_json; the vocabularies lie among the tensors
+
+  /// Takes the value of eval.best at `step`, if it has one. Returns whether it is the best so far.
+  bool take_evaluation(const std::optional<double>& value, MetricDirection direction);
 };
 
 std::string to_json(const RunState& state);

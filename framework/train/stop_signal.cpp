@@ -7,11 +7,11 @@
 namespace mtrank {
 namespace {
 
-volatile std::sig_atomic_t g_received = 0;
+volatile std::sig_atomic_t g_received = 0, g_deferred = 0;
 struct sigaction g_old_int, g_old_term;
 
 void on_signal(int signal) {
-  if (g_received) _exit(128 + signal);
+  if (g_received || !g_deferred) _exit(128 + signal);
   g_received = signal;
 }
 
@@ -19,6 +19,7 @@ void on_signal(int signal) {
 
 StopSignal::StopSignal() {
   g_received = 0;
+  g_deferred = 0;
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
@@ -31,6 +32,8 @@ StopSignal::~StopSignal() {
   sigaction(SIGINT, &g_old_int, nullptr);
   sigaction(SIGTERM, &g_old_term, nullptr);
 }
+
+void StopSignal::defer() { g_deferred = 1; }
 
 int StopSignal::received() const { return g_received; }
 

@@ -1,6 +1,5 @@
 #include "framework/train/trainer.h"
 
-#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -13,15 +12,16 @@
 #include "framework/data/prefetch.h"
 #include "framework/serving/evaluator.h"
 #include "framework/serving/export.h"
+#include "framework/serving/vocabulary_tensors.h"
 #include "framework/train/checkpoint.h"
-#include "framework/train/event_writer.h"
-#include "framework/train/metrics_log.h"
 #include "framework/train/run_dir.h"
+#include "framework/train/run_log.h"
 #include "framework/train/run_state.h"
 #include "framework/train/schedule.h"
 #include "framework/train/step.h"
 #include "framework/train/stop_signal.h"
 #include "framework/train/train_setup.h"
+#include "framework/train/warm_start.h"
 #include "models/model.h"
 
 namespace mtrank {
@@ -29,104 +29,146 @@ namespace {
 
 constexpr size_t kGoldenRows = 8;
 
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+int thread_count(const Config& config) { return static_cast<int>(config.train.threads.value_or(host_cores())); }
+
+/// A run belongs to one config: a resume with another is refused, naming the key.
+void check_same_config(const Config& config, const std::string& before, const std::string& path) {
+  Diagnostics diagnostics;
+  const Node tree = parse_yaml(before, path, diagnostics);
+  diagnostics.throw_if_errors();
+  if (const std::string difference = first_difference(tree, resolved_tree(config)); !difference.empty())
+    throw ConfigError("this run was started with another config: " + difference +
+                      ". Resume it with the config it was started with, or choose another --out");
 }
 
-double unix_time() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
+/// Thrown where a signal cuts an evaluation short.
+struct Stopped {};
+
+/// Passes batches on until a signal comes.
+class StoppableSource : public BatchSource {
+ public:
+  StoppableSource(std::unique_ptr<BatchSource> source, const StopSignal& stop)
+      : source_(std::move(source)), stop_(stop) {}
+  const InputSchema& schema() const override { return source_->schema(); }
+  int64_t rows() const override { return source_->rows(); }
+  void seek(int64_t epoch, int64_t sample) override { source_->seek(epoch, sample); }
+  bool next(Batch& batch) override {
+    if (stop_.received()) throw Stopped();
+    return source_->next(batch);
+  }
+  std::string key_value(int key, uint64_t hash) const override { return source_->key_value(key, hash); }
+
+ private:
+  std::unique_ptr<BatchSource> source_;
+  const StopSignal& stop_;
+};
 
 /// One run, from its first step or from a checkpoint on, to its bundle.
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, const Config& config, const RunDir& dir, ProgressPrinter& printer)
+  Trainer(const TrainOptions& options, const Config& config, const RunDir& dir, ProgressPrinter& printer,
+          StopSignal& stop)
       : options_(options),
         config_(config),
         dir_(dir),
         printer_(printer),
-        threads_(static_cast<int>(config.train.threads.value_or(host_cores()))),
-        pool_(threads_),
+        stop_(stop),
+        pool_(thread_count(config)),
         spec_(dataset_spec(config)),
-        data_(spec_, threads_, [&](const std::string& line) { printer.message(line); }),
+        data_(spec_, pool_.threads(), [&](const std::string& line) { printer.message(line); }),
         graphs_(build_graphs(config, table_rows(data_.transforms()))),
         weights_(config, graphs_.training),
         forward_(graphs_.scoring, data_.schema(), weights_.params_of(graphs_.scoring),
-                 weights_.tables_of(graphs_.scoring), threads_),
+                 weights_.tables_of(graphs_.scoring), pool_.threads()),
         evaluator_(config, forward_, pool_),
         checkpoints_(dir.checkpoints(), static_cast<int>(config.train.checkpoint.keep)) {
     state_.logical_shards = config.train.logical_shards.value_or(8);
     state_.config = resolved_yaml(config);
     state_.data_fingerprint = hex64(data_.fingerprint());
+    state_.features = transforms_to_json(data_.transforms());
+    for (const NamedValue& loss : graphs_.training.losses) tasks_.push_back(loss.name);
+    const int64_t rows = data_.summary(Part::train).rows, batch = config.train.batch_size;
+    if (rows == 0) throw DataError("data.train has no rows to train on");
+    steps_per_epoch_ = (rows + batch - 1) / batch;
+    total_steps_ = config.train.epochs * steps_per_epoch_;
+    if (config.train.max_steps) total_steps_ = std::min(total_steps_, *config.train.max_steps);
   }
 
   ExitCode run() {
-    start();
-    step_ = std::make_unique<TrainStep>(config_, graphs_.training, data_.schema(), weights_, pool_,
-                                        static_cast<int>(state_.logical_shards));
-    log_ = std::make_unique<MetricsLog>(dir_.metrics());
-    events_ = std::make_unique<EventWriter>(EventWriter::path_in(dir_.path(), unix_time()), unix_time());
-    if (state_.step > 0) events_->start_at(state_.step + 1, unix_time());
-    if (!state_.done)
-      if (const int signal = loop()) return signal == SIGINT ? ExitCode::interrupted : ExitCode::terminated;
-    finish();
-    return ExitCode::ok;
+    write_file_atomically(dir_.config(), state_.config);
+    write_file_atomically(dir_.environment(), environment_json("cpu", pool_.threads()));
+    if (!options_.resume || !resume()) initialize();
+    log_ = std::make_unique<RunLog>(dir_, printer_, state_.step);
+    try {
+      loop();
+      finish();
+      return ExitCode::ok;
+    } catch (const Stopped&) {
+      printer_.message("stopped by a signal after step " + std::to_string(state_.step) +
+                       "; --resume continues from there");
+      return stop_.received() == SIGINT ? ExitCode::interrupted : ExitCode::terminated;
+    }
   }
 
  private:
-  int64_t steps_per_epoch() const {
-    const int64_t rows = data_.summary(Part::train).rows;
-    return (rows + config_.train.batch_size - 1) / config_.train.batch_size;
+  void warn(const std::string& text) { printer_.message("warning: " + text); }
+  CheckpointStore::Warn warner() {
+    return [this](const std::string& text) { warn(text); };
   }
 
-  void start() {
-    if (data_.summary(Part::train).rows == 0) throw DataError("data.train has no rows to train on");
-    total_steps_ = config_.train.epochs * steps_per_epoch();
-    if (config_.train.max_steps) total_steps_ = std::min(total_steps_, *config_.train.max_steps);
-    auto warn = [&](const std::string& text) { printer_.message("warning: " + text); };
-    std::optional<Checkpoint> checkpoint;
-    if (options_.resume) checkpoint = checkpoints_.latest(warn);
-    if (!checkpoint) {
-      weights_.initialize(pool_, static_cast<uint64_t>(config_.seed));
-      truncate_metrics_after(dir_.metrics(), 0);
-      return;
+  void initialize() {
+    weights_.initialize(pool_, static_cast<uint64_t>(config_.seed));
+    if (config_.train.init_from) {
+      const WarmSource source = open_warm_source(*config_.train.init_from, warner());
+      const WarmReport report = warm_start(source, data_.transforms(), weights_.weights_of(graphs_.training));
+      printer_.event(report.text(), report.json());
     }
-    resume(*checkpoint);
+    truncate_metrics_after(dir_.metrics(), 0);
   }
 
-  void resume(const Checkpoint& checkpoint) {
-    RunState saved = run_state_from_json(checkpoint.state_json(), checkpoint.path());
+  /// False where there is no checkpoint yet.
+  bool resume() {
+    const std::optional<Checkpoint> checkpoint = checkpoints_.latest(warner());
+    if (!checkpoint) return false;
+    RunState saved = run_state_from_json(checkpoint->state_json(), checkpoint->path());
+    check_same_config(config_, saved.config, checkpoint->path());
     if (saved.data_fingerprint != state_.data_fingerprint)
       throw DataError("the training data is not what this run was started on (fingerprint " + state_.data_fingerprint +
                       ", the checkpoint has " + saved.data_fingerprint +
                       "). Start a new run, with train.init_from for its weights");
-    load_tensors(checkpoint.tensors(), weights_.everything());
+    load_tensors(checkpoint->tensors(), weights_.everything());
     state_ = std::move(saved);
+    saved_step_ = state_.step;
     truncate_metrics_after(dir_.metrics(), state_.step);
     printer_.message("resumed at step " + std::to_string(state_.step));
+    return true;
   }
 
-  /// The signal that ended it, or 0 when all steps are done.
-  int loop() {
-    StopSignal stop;
-    PrefetchSource source(data_.train(stream_options()), 3);
-    source.seek(state_.epoch, state_.sample);
-    window_start_ = last_checkpoint_ = seconds_now();
-    Batch batch;
-    while (!state_.done) {
-      if (!source.next(batch)) {
-        next_epoch(source);
-        continue;
-      }
-      one_step(batch, source);
-      if (stop.received()) {
-        save(false);
-        printer_.message("stopped by a signal after step " + std::to_string(state_.step) +
-                         "; --resume continues from there");
-        return stop.received();
-      }
+  /// All steps that are left. Throws Stopped, after a checkpoint, when a signal comes.
+  void loop() {
+    stop_.defer();
+    try {
+      if (state_.evaluation_due) settle(false);
+      if (!state_.done) steps();
+    } catch (const Stopped&) {
+      if (saved_step_ != state_.step) save(false);
+      throw;
     }
-    return 0;
+  }
+
+  void steps() {
+    TrainStep step(config_, graphs_.training, data_.schema(), weights_, pool_, static_cast<int>(state_.logical_shards));
+    std::unique_ptr<BatchSource> stream = data_.train(stream_options());
+    stream->seek(state_.epoch, state_.sample);
+    PrefetchSource source(std::move(stream));
+    window_.restart(seconds_now(), 0);
+    last_checkpoint_ = seconds_now();
+    for (Batch batch; !state_.done;) {
+      const bool more = source.next(batch);
+      MTRANK_ASSERT(more);
+      one_step(step, batch, source);
+      if (stop_.received()) throw Stopped();
+    }
   }
 
   StreamOptions stream_options() const {
@@ -136,24 +178,23 @@ class Trainer {
             .memory = static_cast<uint64_t>(config_.train.shuffle.memory.bytes)};
   }
 
-  void next_epoch(BatchSource& source) {
-    ++state_.epoch;
-    state_.sample = 0;
-    source.seek(state_.epoch, 0);
-  }
-
-  void one_step(const Batch& batch, PrefetchSource& source) {
+  void one_step(TrainStep& step, const Batch& batch, PrefetchSource& source) {
     const double factor = schedule_factor(config_.train.schedule, state_.step + 1, total_steps_);
-    const StepResult result = step_->run(batch, state_.step + 1, factor);
+    const StepResult result = step.run(batch, state_.step + 1, factor);
+    const bool epoch_ends = batch.end_of_epoch;
     ++state_.step;
     state_.sample += batch.rows;
-    const bool epoch_ends = batch.end_of_epoch;
-    if (epoch_ends) next_epoch(source);
+    if (epoch_ends) {
+      ++state_.epoch;
+      state_.sample = 0;
+    }
     state_.done = state_.step >= total_steps_;
+    state_.evaluation_due = data_.has(Part::valid) && (state_.done || due(config_.eval.every, epoch_ends, 0));
+    if (epoch_ends && !state_.done) source.seek(state_.epoch, 0);
     note(result, batch.rows, factor, source);
-    bool is_best = false;
-    if (due(config_.eval.every, epoch_ends, 0) || state_.done) is_best = evaluate_valid();
-    if (is_best || state_.done || due(config_.train.checkpoint.every, epoch_ends, last_checkpoint_)) save(is_best);
+    const double begin = seconds_now();
+    settle(epoch_ends);
+    window_.take_out(seconds_now() - begin);
   }
 
   bool due(const Interval& every, bool epoch_ends, double last) const {
@@ -168,99 +209,74 @@ class Trainer {
     return false;
   }
 
-  /// Whether it was the best so far.
+  /// What follows a step: its evaluation and its checkpoint, where they are due.
+  void settle(bool epoch_ends) {
+    const bool is_best = state_.evaluation_due && evaluate_valid();
+    if (is_best || state_.done || due(config_.train.checkpoint.every, epoch_ends, last_checkpoint_)) save(is_best);
+  }
+
+  /// Whether it was the best so far. A signal leaves `evaluation_due` as it is: the resumed run begins with it.
   bool evaluate_valid() {
-    if (!data_.has(Part::valid)) return false;
     const EvalRecord record = evaluate(Part::valid, state_.step);
+    state_.evaluation_due = false;
     if (!config_.eval.best) return false;
-    const MetricValue value = best_value(*config_.eval.best, record);
     const MetricDirection direction = parse_metric(config_.eval.best->metric.text()).info->direction;
-    if (value.value && (!state_.best || is_better(direction, *value.value, *state_.best))) {
-      state_.best = value.value;
-      state_.best_step = state_.step;
-      state_.evaluations_since_best = 0;
-      return true;
-    }
-    ++state_.evaluations_since_best;
+    const bool is_best = state_.take_evaluation(best_value(*config_.eval.best, record).value, direction);
     if (config_.eval.patience && state_.evaluations_since_best >= *config_.eval.patience && !state_.done) {
       state_.done = true;
       printer_.message("no better " + config_.eval.best->text() + " in " +
                        std::to_string(state_.evaluations_since_best) + " evaluations: stopping at step " +
                        std::to_string(state_.step));
     }
-    return false;
+    return is_best;
   }
 
   EvalRecord evaluate(Part part, int64_t step) {
     forward_.refresh(pool_);
-    const auto source = data_.eval(part, config_.eval.batch_size.value_or(8192));
-    const EvalRecord record = evaluator_.run(*source, part_name(part), step,
-                                             [&](const std::string& text) { printer_.message("warning: " + text); });
-    log_->write(record);
-    std::vector<EventWriter::Scalar> scalars;
-    for (const TaskMetrics& task : record.tasks) {
-      for (const auto& [metric, value] : task.metrics)
-        if (value.value) scalars.emplace_back(record.split + "/" + task.task + "/" + metric, *value.value);
-    }
-    events_->scalars(step, unix_time(), scalars);
-    printer_.message(format_table(record));
+    StoppableSource source(data_.eval(part, config_.eval.batch_size.value_or(8192)), stop_);
+    EvalRecord record = evaluator_.run(source, part_name(part), step, warner());
+    log_->evaluation(record);
     return record;
   }
 
   void save(bool is_best) {
     log_->sync();
-    checkpoints_.save(state_.step, weights_.everything(), to_json(state_), is_best);
+    std::vector<TensorSource> tensors = weights_.everything();
+    const auto vocabularies = add_vocabularies(data_.transforms(), tensors);
+    checkpoints_.save(state_.step, tensors, to_json(state_), is_best);
+    saved_step_ = state_.step;
     last_checkpoint_ = seconds_now();
   }
 
   /// Adds a step to the running means; now and then they are shown and logged.
   void note(const StepResult& result, int64_t rows, double factor, const PrefetchSource& source) {
-    window_rows_ += rows;
-    ++window_steps_;
-    window_loss_.resize(result.loss.size());
-    for (size_t t = 0; t < result.loss.size(); ++t) window_loss_[t] += result.loss[t];
+    window_.add(rows, result.loss);
     const int64_t every = std::clamp<int64_t>(total_steps_ / 200, 1, 100);
     const double now = seconds_now();
-    const bool log = state_.step % every == 0 || state_.done, show = printer_.due(now);
+    const bool log = state_.step % every == 0 || state_.done, show = printer_.due(now) || state_.done;
     if (!log && !show) return;
-    const TrainProgress progress = describe(result, factor, source, now);
+    TrainProgress progress;
+    progress.step = state_.step;
+    progress.total_steps = total_steps_;
+    progress.epoch = static_cast<double>(state_.step) / static_cast<double>(steps_per_epoch_);
+    progress.learning_rate = config_.train.dense_optimizer.lr * factor;
+    progress.gradient_norm = result.gradient_norm;
+    progress.memory_bytes = resident_bytes();
+    window_.describe(tasks_, now, source.seconds_waited(), progress);
     if (show) printer_.show(progress, now);
     if (!log) return;
-    log_->write(progress);
-    std::vector<EventWriter::Scalar> scalars{{"train/learning_rate", progress.learning_rate},
-                                             {"train/gradient_norm", progress.gradient_norm},
-                                             {"train/samples_per_s", progress.samples_per_s}};
-    for (const auto& [task, loss] : progress.loss) scalars.emplace_back("train/" + task + "/loss", loss);
-    events_->scalars(state_.step, unix_time(), scalars);
-    window_start_ = now;
-    window_wait_ = source.seconds_waited();
-    window_rows_ = window_steps_ = 0;
-    window_loss_.clear();
-  }
-
-  TrainProgress describe(const StepResult& result, double factor, const PrefetchSource& source, double now) const {
-    TrainProgress p;
-    p.step = state_.step;
-    p.total_steps = total_steps_;
-    p.epoch = static_cast<double>(state_.step) / static_cast<double>(steps_per_epoch());
-    const double seconds = std::max(now - window_start_, 1e-9);
-    p.samples_per_s = static_cast<double>(window_rows_) / seconds;
-    p.data_wait = std::min(1.0, (source.seconds_waited() - window_wait_) / seconds);
-    for (size_t t = 0; t < window_loss_.size(); ++t)
-      p.loss.emplace_back(graphs_.training.losses[t].name, window_loss_[t] / static_cast<double>(window_steps_));
-    p.learning_rate = config_.train.dense_optimizer.lr * factor;
-    p.gradient_norm = result.gradient_norm;
-    p.memory_bytes = resident_bytes();
-    p.seconds_left = seconds / static_cast<double>(window_steps_) * static_cast<double>(total_steps_ - state_.step);
-    return p;
+    log_->progress(progress);
+    window_.restart(now, source.seconds_waited());
   }
 
   /// The best checkpoint, where validation chose one, is tested and exported; otherwise the last.
   void finish() {
     int64_t step = state_.step;
     if (state_.best) {
-      const auto best = checkpoints_.best([&](const std::string& text) { printer_.message("warning: " + text); });
-      if (!best) throw FileError("the best checkpoint, of step " + std::to_string(state_.best_step) + ", is gone");
+      const auto best = checkpoints_.best(warner());
+      if (!best || best->step() != state_.best_step)
+        throw FileError("the best checkpoint, of step " + std::to_string(state_.best_step) + ", is gone from " +
+                        dir_.checkpoints());
       load_tensors(best->tensors(), weights_.everything());
       step = best->step();
     }
@@ -284,7 +300,7 @@ class Trainer {
   const Config& config_;
   const RunDir& dir_;
   ProgressPrinter& printer_;
-  const int threads_;
+  StopSignal& stop_;
   ThreadPool pool_;
   DatasetSpec spec_;
   Dataset data_;
@@ -293,28 +309,18 @@ class Trainer {
   Forward forward_;
   Evaluator evaluator_;
   CheckpointStore checkpoints_;
-  std::unique_ptr<TrainStep> step_;
-  std::unique_ptr<MetricsLog> log_;
-  std::unique_ptr<EventWriter> events_;
+  std::unique_ptr<RunLog> log_;
   RunState state_;
-  int64_t total_steps_ = 0;
-
-  double window_start_ = 0, window_wait_ = 0, last_checkpoint_ = 0;
-  int64_t window_rows_ = 0, window_steps_ = 0;
-  std::vector<double> window_loss_;
+  std::vector<std::string> tasks_;
+  int64_t steps_per_epoch_ = 0, total_steps_ = 0;
+  int64_t saved_step_ = -1;  ///< of the newest checkpoint that holds this state
+  double last_checkpoint_ = 0;
+  StepWindow window_;
 };
 
-/// A run directory belongs to one config: a resume with another is refused, naming the key.
-void check_same_config(const Config& config, const RunDir& dir) {
-  if (!std::filesystem::exists(dir.config())) return;
-  Diagnostics diagnostics;
-  std::ifstream file(dir.config());
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const Node before = parse_yaml(text, dir.config(), diagnostics);
-  diagnostics.throw_if_errors();
-  if (const std::string difference = first_difference(before, resolved_tree(config)); !difference.empty())
-    throw ConfigError("this run was started with another config: " + difference +
-                      ". Resume it with the config it was started with, or choose another --out");
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 }  // namespace
@@ -322,16 +328,15 @@ void check_same_config(const Config& config, const RunDir& dir) {
 ExitCode train(const TrainOptions& options) {
   const Config config = load_for_training(options.config, options.overrides);
   const RunDir dir(options.out, options.resume);
+  StopSignal stop;
   ProgressPrinter printer(stdout, options.log_format, is_terminal(stdout));
-  if (options.resume) check_same_config(config, dir);
+  if (options.resume && std::filesystem::exists(dir.config()))
+    check_same_config(config, text_of(dir.config()), dir.config());
   if (std::filesystem::exists(dir.bundle())) {
     printer.message("the run in " + dir.path() + " is finished: " + dir.bundle() + " is left as it is");
     return ExitCode::ok;
   }
-  write_file_atomically(dir.config(), resolved_yaml(config));
-  write_file_atomically(dir.environment(),
-                        environment_json("cpu", static_cast<int>(config.train.threads.value_or(host_cores()))));
-  return Trainer(options, config, dir, printer).run();
+  return Trainer(options, config, dir, printer, stop).run();
 }
 
 }  // namespace mtrank

@@ -69,6 +69,12 @@ TEST_F(MetricsLogTest, CutsBackToAStep) {
   EXPECT_EQ(cut_after("", 1), "");
 }
 
+TEST_F(MetricsLogTest, TheTestEvaluationOfARunThatWasNotFinishedGoes) {
+  const std::string one = "{\"step\":1}\n", test = "{\"event\":\"eval\",\"split\":\"test\",\"step\":1}\n",
+                    valid = "{\"event\":\"eval\",\"split\":\"valid\",\"step\":1}\n";
+  EXPECT_EQ(cut_after(one + valid + test, 1), one + valid);
+}
+
 TEST_F(MetricsLogTest, TornLastLineIsDropped) {
   const std::string one = "{\"step\":1}\n", two = "{\"step\":2}\n";
   EXPECT_EQ(cut_after(one + "{\"step\":2", 5), one);

@@ -1,0 +1,197 @@
+#include "framework/train/warm_start.h"
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "framework/core/error.h"
+#include "framework/core/fs.h"
+#include "framework/serving/bundle.h"
+#include "framework/serving/vocabulary_tensors.h"
+#include "framework/train/checkpoint.h"
+#include "framework/train/checkpoint_manifest.h"
+#include "framework/train/run_state.h"
+
+namespace mtrank {
+namespace {
+
+constexpr std::string_view kTablePrefix = "embedding/", kVocabPrefix = "vocab.";
+
+bool is_weight(const std::string& name) {
+  return !name.starts_with(kVocabPrefix) && name.find('#') == std::string::npos;  // `#`: an optimiser's state
+}
+
+WarmSource from_bundle(const std::string& path) {
+  Bundle bundle = read_bundle(path);
+  WarmSource source{path, transforms_from_json(bundle.features), {}, bundle.memory};
+  read_vocabularies(
+      source.transforms, [&](const std::string& name) { return bundle.find(name); }, path);
+  std::copy_if(bundle.tensors.begin(), bundle.tensors.end(), std::back_inserter(source.weights),
+               [](const TensorSource& tensor) { return is_weight(tensor.name); });
+  return source;
+}
+
+WarmSource from_checkpoint(const Checkpoint& checkpoint) {
+  const std::string features = run_state_from_json(checkpoint.state_json(), checkpoint.path()).features;
+  WarmSource source{checkpoint.path(), transforms_from_json(features), {}, {}};
+  const auto memory = std::make_shared<std::vector<std::unique_ptr<std::byte[]>>>();
+  std::vector<TensorSource> all;
+  for (const TensorEntry& entry : checkpoint.tensors().tensors()) {
+    if (entry.name.find('#') != std::string::npos) continue;
+    memory->push_back(std::make_unique_for_overwrite<std::byte[]>(entry.bytes()));
+    checkpoint.tensors().read(entry, memory->back().get());
+    all.push_back({entry.name, entry.dtype, entry.shape, memory->back().get()});
+  }
+  source.memory = memory;
+  const auto find = [&](const std::string& name) {
+    const auto at = std::find_if(all.begin(), all.end(), [&](const TensorSource& t) { return t.name == name; });
+    return at == all.end() ? nullptr : &*at;
+  };
+  read_vocabularies(source.transforms, find, checkpoint.path());
+  std::copy_if(all.begin(), all.end(), std::back_inserter(source.weights),
+               [](const TensorSource& tensor) { return is_weight(tensor.name); });
+  return source;
+}
+
+const TableTransform* find_table(const FeatureTransforms& transforms, std::string_view name) {
+  for (const TableTransform& table : transforms.tables)
+    if (table.name == name) return &table;
+  return nullptr;
+}
+
+/// Boundaries of the features whose buckets are the table's rows.
+std::vector<std::vector<double>> boundaries(const FeatureTransforms& transforms, const std::string& table) {
+  std::vector<std::vector<double>> all;
+  for (const FeatureTransform& feature : transforms.features)
+    if (feature.kind == FeatureKind::bucket && transforms.tables[static_cast<size_t>(feature.table)].name == table)
+      all.push_back(feature.boundaries);
+  return all;
+}
+
+/// Why the rows of a table cannot be taken over; empty when they can.
+std::string misfit(const FeatureTransforms& before, const FeatureTransforms& now, const std::string& name) {
+  const TableTransform *a = find_table(before, name), *b = find_table(now, name);
+  if (!a || !b) return "no table of features";
+  if (a->ids != b->ids) return "its ids are made another way";
+  if (a->ids == IdKind::bucket && boundaries(before, name) != boundaries(now, name)) return "other boundaries";
+  return "";
+}
+
+/// Rows by value. Both vocabularies are in ascending order: one pass over both.
+WarmReport::Rows take_rows(const Vocabulary& before, const Vocabulary& now, const TensorSource& from,
+                           const TensorSource& to) {
+  const size_t row_bytes = static_cast<size_t>(to.shape[1]) * sizeof(float);
+  const auto copy = [&](int64_t old_row, int64_t row) {
+    std::memcpy(static_cast<char*>(const_cast<void*>(to.data)) + static_cast<size_t>(row) * row_bytes,
+                static_cast<const char*>(from.data) + static_cast<size_t>(old_row) * row_bytes, row_bytes);
+  };
+  copy(0, 0);
+  WarmReport::Rows rows{{}, 1, 0, 0};
+  int64_t old_row = 1;
+  for (int64_t row = 1; row < now.rows(); ++row) {
+    while (old_row < before.rows() && before.value(old_row) < now.value(row)) ++old_row;
+    if (old_row == before.rows() || before.value(old_row) != now.value(row)) continue;
+    copy(old_row, row);
+    ++rows.taken;
+  }
+  rows.fresh = now.rows() - rows.taken;
+  rows.dropped = before.rows() - rows.taken;
+  return rows;
+}
+
+std::string names_text(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 20;
+  std::string text;
+  for (size_t i = 0; i < names.size() && i < kShown; ++i) text += (i ? ", " : "") + names[i];
+  if (names.size() > kShown) text += " and " + std::to_string(names.size() - kShown) + " more";
+  return text;
+}
+
+/// Takes one weight, or says why not.
+std::string take(const WarmSource& source, const FeatureTransforms& transforms, const TensorSource& from,
+                 const TensorSource& to, WarmReport& report) {
+  MTRANK_ASSERT(from.stride == 0 && to.stride == 0 && to.dtype == DType::f32);
+  if (from.dtype != to.dtype) return "it is " + std::string(dtype_name(from.dtype));
+  const std::string shapes = shape_text(from.shape) + " there, " + shape_text(to.shape) + " here";
+  if (to.name.starts_with(kTablePrefix)) {
+    const std::string name = to.name.substr(kTablePrefix.size());
+    if (std::string why = misfit(source.transforms, transforms, name); !why.empty()) return why;
+    const TableTransform &before = *find_table(source.transforms, name), &now = *find_table(transforms, name);
+    if (now.ids == IdKind::vocab) {
+      if (from.shape.size() != 2 || from.shape[0] != before.vocab->rows() || from.shape[1] != to.shape[1])
+        return shapes;
+      report.rows.push_back(take_rows(*before.vocab, *now.vocab, from, to));
+      report.rows.back().table = name;
+      return "";
+    }
+  }
+  if (from.shape != to.shape) return shapes;
+  int64_t elements = 1;
+  for (int64_t extent : to.shape) elements *= extent;
+  std::memcpy(const_cast<void*>(to.data), from.data, static_cast<size_t>(elements) * sizeof(float));
+  return "";
+}
+
+}  // namespace
+
+const TensorSource* WarmSource::find(const std::string& name) const {
+  const auto at =
+      std::find_if(weights.begin(), weights.end(), [&](const TensorSource& tensor) { return tensor.name == name; });
+  return at == weights.end() ? nullptr : &*at;
+}
+
+WarmSource open_warm_source(const std::string& path, const Warn& warn) {
+  if (disk::is_file(path)) return from_bundle(path);
+  if (!disk::is_directory(path))
+    throw ConfigError("train.init_from: there is no `" + path + "`; give a run directory or a bundle");
+  if (disk::is_file(path + "/" + std::string(manifest_name))) return from_checkpoint(Checkpoint(path));
+  if (const std::string bundle = path + "/model.safetensors"; disk::is_file(bundle)) return from_bundle(bundle);
+  const auto newest = CheckpointStore(path + "/checkpoints").latest(warn);
+  if (!newest)
+    throw FileError("train.init_from: `" + path + "` holds neither model.safetensors nor a checkpoint to start from");
+  return from_checkpoint(*newest);
+}
+
+WarmReport warm_start(const WarmSource& source, const FeatureTransforms& transforms,
+                      const std::vector<TensorSource>& weights) {
+  WarmReport report;
+  report.path = source.path;
+  for (const TensorSource& to : weights) {
+    const TensorSource* from = source.find(to.name);
+    if (!from) {
+      report.fresh.push_back(to.name);
+      continue;
+    }
+    const std::string why = take(source, transforms, *from, to, report);
+    if (why.empty())
+      report.taken.push_back(to.name);
+    else
+      report.dropped.push_back(to.name + " (" + why + ")");
+  }
+  for (const TensorSource& from : source.weights)
+    if (std::none_of(weights.begin(), weights.end(), [&](const TensorSource& to) { return to.name == from.name; }))
+      report.dropped.push_back(from.name + " (not in this model)");
+  return report;
+}
+
+std::string WarmReport::text() const {
+  std::string out = "warm start from " + path + "\n  taken by name: " + std::to_string(taken.size());
+  for (const Rows& table : rows)
+    out += "\n  table " + table.table + ": " + std::to_string(table.taken) + " rows taken by value, " +
+           std::to_string(table.fresh) + " new, " + std::to_string(table.dropped) + " dropped";
+  out += "\n  new here: " + std::to_string(fresh.size()) + (fresh.empty() ? "" : ": " + names_text(fresh));
+  return out + "\n  dropped: " + std::to_string(dropped.size()) + (dropped.empty() ? "" : ": " + names_text(dropped));
+}
+
+std::string WarmReport::json() const {
+  nlohmann::ordered_json line{
+      {"event", "warm_start"}, {"path", path}, {"taken", taken}, {"new", fresh}, {"dropped", dropped}};
+  line["rows"] = nlohmann::ordered_json::object();
+  for (const Rows& table : rows)
+    line["rows"][table.table] = {{"taken", table.taken}, {"new", table.fresh}, {"dropped", table.dropped}};
+  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace mtrank
