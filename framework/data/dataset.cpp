@@ -3,6 +3,7 @@
 #include "framework/core/error.h"
 #include "framework/core/fs.h"
 #include "framework/core/hash.h"
+#include "framework/data/cache_folder.h"
 #include "framework/data/cache_key.h"
 #include "framework/data/files.h"
 #include "framework/data/statistics.h"
@@ -93,6 +94,7 @@ void Dataset::encode(Part part, int threads, const Log& log) {
   std::string problem;
   if (!spec_.cache_folder.empty()) set = open_encoded(path, key, &problem);
   if (!problem.empty()) tell(log, problem + "; reading the data again");
+  if (set) touch_cache_file(path);
   if (!set) {
     tell(log, name + ": encoding " + std::to_string(files.size()) + (files.size() == 1 ? " file" : " files"));
     const auto write = [&](EncodedWriter& writer) {
@@ -100,7 +102,7 @@ void Dataset::encode(Part part, int threads, const Log& log) {
                           writer);
     };
     if (!spec_.cache_folder.empty()) try {
-        disk::make_directory(spec_.cache_folder);
+        open_cache_folder(spec_.cache_folder);
         set = write(*encode_to_file(path, key));
       } catch (const ResourceError& error) {
         tell(log, name + ": encoded rows are kept in memory, not in the cache: " + error.what());

@@ -5,6 +5,7 @@
 #include "framework/core/fs.h"
 #include "framework/core/hash.h"
 #include "framework/data/byte_stream.h"
+#include "framework/data/cache_folder.h"
 
 namespace mtrank {
 namespace {
@@ -26,6 +27,7 @@ std::optional<Statistics> StatisticsCache::load(std::string* problem) const {
     const auto hash = in.get<uint64_t>();
     const std::string body = in.get_text();
     if (xxh64(body) != hash) throw FileError(path_ + ": is damaged");
+    touch_cache_file(path_);
     return statistics_from_bytes(body, path_);
   } catch (const Error& error) {
     *problem = error.what();
@@ -36,7 +38,7 @@ std::optional<Statistics> StatisticsCache::load(std::string* problem) const {
 bool StatisticsCache::store(const Statistics& statistics, std::string* problem) const {
   if (folder_.empty()) return true;
   try {
-    disk::make_directory(folder_);
+    open_cache_folder(folder_);
     const std::string body = statistics_to_bytes(statistics);
     ByteWriter out;
     out.put(kMagic);

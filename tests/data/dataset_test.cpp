@@ -165,6 +165,24 @@ TEST_F(DatasetTest, ADamagedCacheIsMadeAgain) {
     }
 }
 
+TEST_F(DatasetTest, TheCacheForgetsWhatIsOldAndKeepsWhatIsNotItsOwn) {
+  auto spec = log_spec(train_, valid_);
+  spec.cache_folder = folder_.path();
+  const auto make = [&](const std::string& name, int days) {
+    const auto path = folder_.write(name, "x");
+    std::filesystem::last_write_time(path,
+                                     std::filesystem::file_time_type::clock::now() - std::chrono::hours(24 * days));
+  };
+  make("rows-00", 40), make("rows-01", 20), make("statistics-00", 40);
+  make("rows-02.partial-7", 2), make("rows-03.partial-7", 0), make("notes.txt", 400);
+  open(spec);
+  std::set<std::string> left;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) left.insert(entry.path().filename());
+  for (const char* name : {"rows-01", "rows-03.partial-7", "notes.txt", "train.csv"})
+    EXPECT_TRUE(left.count(name)) << name;
+  for (const char* name : {"rows-00", "statistics-00", "rows-02.partial-7"}) EXPECT_FALSE(left.count(name)) << name;
+}
+
 TEST_F(DatasetTest, AnUnwritableCacheIsDoneWithout) {
   auto spec = log_spec(train_, valid_);
   spec.cache_folder = folder_.write("a file", "") + "/cache";
