@@ -1,0 +1,103 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
+#include "tests/support/process.h"
+
+/// What README.md and docs/ show is run: commands of ```bash blocks, configs of ```yaml blocks, links.
+namespace mtrank {
+namespace {
+
+using testing::ProcessResult;
+using testing::read_text;
+using testing::TempDir;
+
+const std::string kRoot = MTRANK_SOURCE_DIR;
+
+/// The texts of the blocks that begin with ```<language>.
+std::vector<std::string> blocks(const std::string& file, const std::string& language) {
+  std::istringstream in(read_text(kRoot + "/" + file));
+  std::vector<std::string> out;
+  bool inside = false;
+  for (std::string line; std::getline(in, line);) {
+    if (inside && line == "```") {
+      inside = false;
+    } else if (inside) {
+      out.back() += line + "\n";
+    } else if (line == "```" + language) {
+      inside = true;
+      out.emplace_back();
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> documents() {
+  std::vector<std::string> out = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md"};
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(kRoot + "/docs"))
+    if (entry.path().extension() == ".md") out.push_back(std::filesystem::relative(entry.path(), kRoot).string());
+  return out;
+}
+
+/// A folder in which the commands work: what a clone has, with this build as build/ and a small log as data/.
+void make_clone(const TempDir& dir) {
+  for (const char* name : {"configs", "docs", "launch"})
+    std::filesystem::create_symlink(kRoot + "/" + name, dir / name);
+  std::filesystem::create_directory(dir / "build");
+  std::filesystem::create_symlink(MTRANK_BINARY, dir / "build/mtrank");
+  const ProcessResult made = testing::run_mtrank({"synth", "funnel", "--rows", "8000", "--out", dir / "data/funnel"});
+  ASSERT_EQ(made.code, 0) << made.err;
+}
+
+ProcessResult shell(const TempDir& dir, const std::string& command) {
+  return testing::run_process({{"bash", "-euc", command}, {}, dir.path()});
+}
+
+TEST(Documents, CommandsOfTheReadmeAndTheGuideRun) {
+  const TempDir dir;
+  make_clone(dir);
+  int commands = 0;
+  for (const char* file : {"README.md", "docs/guide.md"})
+    for (const std::string& block : blocks(file, "bash")) {
+      if (block.find("./launch/") == 0) {
+        EXPECT_TRUE(std::filesystem::exists(kRoot + "/" + block.substr(2, block.find('\n') - 2))) << block;
+        continue;  // the scripts run this very test
+      }
+      const ProcessResult r = shell(dir, block);
+      EXPECT_EQ(r.code, 0) << file << ":\n" << block << r.out << r.err;
+      ++commands;
+    }
+  EXPECT_GT(commands, 0);
+}
+
+TEST(Documents, ConfigsCheck) {
+  const TempDir dir;
+  make_clone(dir);
+  int configs = 0;
+  for (const char* file : {"README.md", "docs/guide.md"})
+    for (const std::string& block : blocks(file, "yaml")) {
+      if (block.rfind("version:", 0) != 0) continue;  // a piece, not a whole
+      std::ofstream(dir / "config.yaml") << block;
+      const ProcessResult r = shell(dir, "build/mtrank check config.yaml --data");
+      EXPECT_EQ(r.code, 0) << file << ":\n" << block << r.out << r.err;
+      ++configs;
+    }
+  EXPECT_GT(configs, 0);
+}
+
+TEST(Documents, LinksLeadSomewhere) {
+  const std::regex link(R"(\]\(([^)#:]+)(#[^)]*)?\))");
+  for (const std::string& file : documents()) {
+    const std::string text = read_text(kRoot + "/" + file);
+    for (auto m = std::sregex_iterator(text.begin(), text.end(), link); m != std::sregex_iterator(); ++m) {
+      const auto target = std::filesystem::path(kRoot) / std::filesystem::path(file).parent_path() / (*m)[1].str();
+      EXPECT_TRUE(std::filesystem::exists(target)) << file << " links to " << (*m)[1];
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mtrank
