@@ -78,7 +78,8 @@ class ModelBuilder {
     } else {
       for (size_t t = 0; t < tasks_.size(); ++t) predictions_.push_back(prediction(config_.tasks[t], t));
       for (const Output& output : config_.outputs) graph_.outputs.push_back({output.name, value_of(output.expr)});
-      for (size_t t = 0; t < tasks_.size(); ++t) graph_.outputs.push_back({kTaskOutput + tasks_[t], predictions_[t]});
+      for (size_t t = 0; t < tasks_.size(); ++t)
+        graph_.outputs.push_back({kTaskOutput + tasks_[t], measured(config_.tasks[t], t)});
       graph_.forward_nodes = graph_.nodes.size();
     }
     return std::move(graph_);
@@ -197,6 +198,11 @@ class ModelBuilder {
     Builder::Scope scope(builder_, task.name);
     const LossInfo* info = find_loss(enum_name(task.loss->type));
     return info->binary ? sigmoid(builder_, logits_[index], "prediction") : logits_[index];
+  }
+
+  /// What a task is measured on is what it was trained on.
+  ValueId measured(const Task& task, size_t index) {
+    return task.trained_as ? value_of(*task.trained_as) : predictions_[index];
   }
 
   ValueId value_of(const Expression& e) {

@@ -24,7 +24,7 @@ void resolve_layers(Config& config, Diagnostics& diagnostics);
 /// "<task>/…"; what a batch binds: "ids:<feature>", "dense:<feature>", and in training "<task>/label", "<task>/weight",
 /// "<task>/correction",
 /// "<task>/scale". For training it holds the losses and their gradients; for scoring the config's outputs, by name, and
-/// the prediction of every task, as "task:<task>".
+/// what every task is measured on, as "task:<task>": its prediction, or the product it is `trained_as`.
 /// Shapes that do not fit go to `diagnostics`, at the layer that was being built; the graph is whole only without
 /// errors.
 Graph build_model(const Config& config, const TableRows& rows, ModelUse use, Diagnostics& diagnostics);

@@ -8,6 +8,7 @@
 #include "framework/core/error.h"
 #include "framework/graph/graph_json.h"
 #include "framework/serving/vocabulary_tensors.h"
+#include "models/model.h"
 
 namespace mtrank {
 namespace {
@@ -70,7 +71,7 @@ Scorer::Scorer(Bundle bundle, int threads)
   check_features();
   make_forward(threads);
   for (size_t i = 0; i < graph_.outputs.size(); ++i) {
-    if (graph_.outputs[i].name.starts_with(task_output_prefix)) continue;
+    if (graph_.outputs[i].name.starts_with(kTaskOutput)) continue;
     outputs_.push_back(graph_.outputs[i].name);
     output_positions_.push_back(i);
   }

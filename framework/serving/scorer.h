@@ -15,9 +15,6 @@
 
 namespace mtrank {
 
-/// Of the graph outputs that are the tasks' own predictions: metrics are computed on them, prediction leaves them out.
-constexpr std::string_view task_output_prefix = "task:";
-
 /// A bundle, ready to score: the same transforms and kernels as in training, so the same bits for the same rows,
 /// whatever the batch and the number of threads.
 class Scorer {
