@@ -166,18 +166,33 @@ class Builder {
     return columns != nullptr;
   }
 
+  void too_many_columns(const Name& at) {
+    d_.error(Code::too_big, at.at, "the features read more than " + std::to_string(kMaxColumns) + " columns");
+  }
+
+  static constexpr size_t kMaxColumns = 20'000;  // of all features; braces are quick to write
+
   void expand_columns(Feature& feature) {
     std::vector<Name> out;
     for (const Name& written : feature.columns) {
       std::vector<std::string> names;
+      if (columns_ > kMaxColumns) {
+        out.push_back(written);
+        break;
+      }
       if (const auto problem = expand_braces(written, names)) d_.error(Code::malformed, written.at, *problem);
-      for (std::string& name : names) out.emplace_back(std::move(name), written.at);
+      columns_ += names.size();
+      if (columns_ > kMaxColumns)
+        too_many_columns(written);
+      else
+        for (std::string& name : names) out.emplace_back(std::move(name), written.at);
     }
-    feature.columns = std::move(out);
+    if (!out.empty()) feature.columns = std::move(out);
   }
 
   void features() {
     for (const auto& entry : entries_of(s_.features, "features", d_)) {
+      if (columns_ > kMaxColumns) break;
       Node node = with_type(entry.value, "type");
       if (node.is_null()) node.at = entry.at;
       const bool many = take_column(node);
@@ -198,8 +213,10 @@ class Builder {
         config_.features.push_back(std::move(feature));
         continue;
       }
+      Feature alike = feature;
+      alike.columns.clear();
       for (const Name& column : feature.columns) {
-        Feature one = feature;
+        Feature one = alike;
         one.name = column;
         one.columns = {column};
         one.one_a_column = false;
@@ -304,6 +321,7 @@ class Builder {
   Sections s_;
   Defaults defaults_;
   Config config_;
+  size_t columns_ = 0;
 };
 
 }  // namespace

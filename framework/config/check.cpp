@@ -82,8 +82,10 @@ class Checker {
 
   /// Reports a name that is none of the candidates; the nearest one counts as used, so that a slip is one error.
   void undefined(const char* kind, const Name& name, const std::vector<std::string>& candidates) {
-    d_.error(Code::undefined_name, name.at, std::string("there is no ") + kind + " `" + name + "`",
-             suggestion(name, candidates, "there are"));
+    const std::string message = std::string("there is no ") + kind + " `" + name + "`";
+    // A search each: with hundreds of undefined names it is something else than a slip.
+    if (++undefined_ > 200) return d_.error(Code::undefined_name, name.at, message);
+    d_.error(Code::undefined_name, name.at, message, suggestion(name, candidates, "there are"));
     const std::string near = nearest(name, candidates);
     for (const char* any : {"label", "table", "feature", "layer"}) used_.add(any, near);
   }
@@ -372,12 +374,14 @@ class Checker {
 
   /// Where the config names the columns itself, a column that is not among them is found here.
   void check_columns() {
-    const auto& known = c_.data.columns.names;
+    const auto& listed = c_.data.columns.names;
+    const std::set<std::string> known(listed.begin(), listed.end());
     if (known.empty()) return;
+    int wrong = 0;
     const auto check = [&](const std::string& column, const Location& at) {
-      if (!contains(known, column))
-        d_.error(Code::no_such_column, at, "`data.columns` has no column `" + column + "`",
-                 suggestion(column, known, "there are"));
+      if (known.count(column) > 0) return;
+      d_.error(Code::no_such_column, at, "`data.columns` has no column `" + column + "`",
+               ++wrong > 200 ? std::string() : suggestion(column, listed, "there are"));
     };
     for (const Feature& feature : c_.features) {
       for (const Name& column : feature.columns) check(column, column.at);
@@ -395,6 +399,7 @@ class Checker {
   const Config& c_;
   Diagnostics& d_;
   Used used_;
+  int undefined_ = 0;
 };
 
 }  // namespace

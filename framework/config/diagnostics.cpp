@@ -93,12 +93,17 @@ void Diagnostics::warning(Code code, const Location& at, std::string message, st
 }
 
 void Diagnostics::add(Diagnostic d) {
+  // A broken file can hold tens of thousands; the first ones say what is wrong with it.
+  if (list_.size() >= kMaxKept) {
+    ++(d.severity == Severity::error ? errors_ : warnings_);
+    return;
+  }
   for (const Diagnostic& known : list_) {
     if (known.code == d.code && known.at.source == d.at.source && known.at.line == d.at.line &&
         known.at.column == d.at.column && known.message == d.message)
       return;
   }
-  errors_ += d.severity == Severity::error;
+  ++(d.severity == Severity::error ? errors_ : warnings_);
   list_.push_back(std::move(d));
 }
 
@@ -145,6 +150,8 @@ std::string Diagnostics::render(bool color) const {
   std::string out;
   for (const Diagnostic& d : sorted()) out += mtrank::render(d, color) + "\n";
   const auto count = [](int n, const char* what) { return std::to_string(n) + " " + what + (n == 1 ? "" : "s"); };
+  if (const size_t all = static_cast<size_t>(errors_ + warnings_); all > list_.size())
+    out += "... and " + std::to_string(all - list_.size()) + " more\n\n";
   if (errors_ > 0) out += count(errors_, "error");
   if (warnings() > 0) out += (errors_ > 0 ? ", " : "") + count(warnings(), "warning");
   return out + "\n";

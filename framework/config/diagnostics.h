@@ -36,7 +36,7 @@ struct Diagnostic {
 ///        |     ^^^^^
 ///        = help: did you mean `hidden`?
 ///
-/// The same complaint about the same place is kept once.
+/// The same complaint about the same place is kept once; after the first thousand the others are only counted.
 class Diagnostics {
  public:
   void error(Code code, const Location& at, std::string message, std::string help = {});
@@ -45,7 +45,7 @@ class Diagnostics {
   /// In the order of files and positions.
   std::vector<Diagnostic> sorted() const;
   int errors() const { return errors_; }
-  int warnings() const { return static_cast<int>(list_.size()) - errors_; }
+  int warnings() const { return warnings_; }
   bool ok() const { return errors_ == 0; }
 
   /// Everything, errors and warnings, and a closing line with their number; "" when there is nothing.
@@ -56,7 +56,8 @@ class Diagnostics {
  private:
   void add(Diagnostic diagnostic);
   std::vector<Diagnostic> list_;
-  int errors_ = 0;
+  int errors_ = 0, warnings_ = 0;
+  static constexpr size_t kMaxKept = 1000;
 };
 
 std::string render(const Diagnostic& diagnostic, bool color = false);

@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxExtends = 16;
-constexpr size_t kMaxBraces = 100'000;
+constexpr size_t kMaxBraces = 10'000;
 
 bool is_name(std::string_view text) {
   const auto ok = [](char c) {
@@ -240,7 +240,7 @@ std::optional<std::string> expand_braces(const std::string& text, std::vector<st
   };
   if (!read(open + 1, dots, first) || !read(dots + 2, close, last)) return "braces take two whole numbers: c{0..17}";
   if (last < first || last - first >= kMaxBraces)
-    return "braces need a first number below the last, and at most 100000 of them";
+    return "braces need a first number below the last, and at most 10000 of them";
   for (size_t i = first; i <= last; ++i)
     out.push_back(text.substr(0, open) + std::to_string(i) + text.substr(close + 1));
   return std::nullopt;

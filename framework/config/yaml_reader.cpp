@@ -14,7 +14,7 @@ namespace mtrank {
 namespace {
 
 constexpr size_t kMaxBytes = 1 << 20;
-constexpr size_t kMaxNodes = 100'000;
+constexpr size_t kMaxNodes = 50'000;
 constexpr size_t kMaxTextBytes = 8 << 20;  // after aliases are expanded
 constexpr size_t kMaxDepth = 64;
 
