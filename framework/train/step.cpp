@@ -285,48 +285,8 @@ StepResult TrainStep::run(const Batch& batch, int64_t step, double lr_factor) {
 void TrainStep::check_finite(const Batch& batch, const std::vector<double>& losses, double norm_squared) {
   const bool dense_fine = std::isfinite(norm_squared) &&
                           std::all_of(losses.begin(), losses.end(), [](double l) { return std::isfinite(l); });
-  if (dense_fine && sparse_.check(pool_, sparse_views_).ok()) return;
-  explain(batch, losses);
-}
-
-namespace {
-
-std::string where(const OpNode& node) { return node.scope.empty() ? "embedding" : node.scope; }
-
-bool all_finite(const View& view) {
-  for (int64_t r = 0; r < view.rows; ++r)
-    if (!mtrank::all_finite(view.row<const float>(r), view.cols)) return false;
-  return true;
-}
-
-}  // namespace
-
-/// Runs shard after shard, node by node, until a node's output is not finite.
-void TrainStep::explain(const Batch& batch, const std::vector<double>& losses) {
-  std::string message = "step " + std::to_string(info_.step) + ": ";
-  for (size_t t = 0; t < losses.size(); ++t)
-    if (!std::isfinite(losses[t])) message += "the loss of task `" + tasks_[t].task->name + "` is not finite; ";
-  Worker& worker = *workers_.front();
-  std::vector<double> scratch_losses(plan_.graph.losses.size());
-  std::string found = "a gradient is too large to be summed";
-  for (int64_t shard = 0; shard < shards_; ++shard) {
-    const auto [begin, end] = shard_rows(batch.rows, shard);
-    if (begin == end) continue;
-    bind(worker, batch, begin, subtrees_.front().front().data());
-    const Bindings bound = bindings(worker, scratch_losses.data());
-    const Rows rows{end - begin, static_cast<uint64_t>(batch.first_sample + begin), false};
-    const int64_t fault = first_nonfinite(plan_, bound, rows, info_, worker.arena, worker.scratch, all_finite);
-    if (fault < 0) continue;
-    const OpNode& node = plan_.graph.nodes[static_cast<size_t>(fault)];
-    found = "first seen in " +
-            std::string(fault < static_cast<int64_t>(plan_.graph.forward_nodes) ? "" : "the gradient of ") + "`" +
-            where(node) + "` (" + node.op->name + "), samples " + std::to_string(rows.first_sample) + " to " +
-            std::to_string(rows.first_sample + static_cast<uint64_t>(rows.count) - 1) + " of the run";
-    break;
-  }
-  throw NonFiniteError(message + found +
-                       ". Nothing was changed by this step. Try a smaller learning rate or train.clip_norm, and look "
-                       "at the inputs' range (normalize, clip)");
+  const SparseCheck sparse = sparse_.check(pool_, sparse_views_);
+  if (!dense_fine || !sparse.ok()) explain(batch, losses, sparse);
 }
 
 }  // namespace mtrank

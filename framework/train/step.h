@@ -59,6 +59,10 @@ class TrainStep {
     std::vector<View> inputs, sparse, gradients;
     std::vector<IdsView> ids;
   };
+  struct Fault {
+    int64_t node = -1;  ///< none
+    uint64_t first_sample = 0, last_sample = 0;
+  };
   enum class InputRole : uint8_t { feature, label, weight, correction };
   struct InputBinding {
     InputRole role = InputRole::feature;
@@ -76,7 +80,11 @@ class TrainStep {
   void fold_subtrees();
   std::vector<double> total_losses() const;
   void check_finite(const Batch& batch, const std::vector<double>& losses, double norm_squared);
-  [[noreturn]] void explain(const Batch& batch, const std::vector<double>& losses);
+  // step_fault.cpp
+  [[noreturn]] void explain(const Batch& batch, const std::vector<double>& losses, const SparseCheck& sparse);
+  Fault find_fault(const Batch& batch);
+  std::vector<std::string> tasks_at_fault(const Batch& batch);
+  std::string sum_at_fault(const Batch& batch, const SparseCheck& sparse) const;
 
   const Config& config_;
   Plan plan_;

@@ -1,0 +1,336 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+/// `mtrank train` as a user meets it: its run directory, what stops it, what continues it.
+namespace mtrank {
+namespace {
+
+using ::testing::AllOf;
+using testing::Child;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::Process;
+using testing::ProcessResult;
+using Json = nlohmann::json;
+using Arguments = std::vector<std::string>;
+
+constexpr const char* kConfig = R"(version: 1
+data: {train: "DIR/train.csv", valid: "DIR/valid.csv", test: "DIR/valid.csv", cache: none}
+labels: {click: {}, buy: {}}
+defaults: {table: {dim: 4}}
+tables: {item: {vocab_from: [items], min_count: 2}, user: {ids: hash, rows: 50}}
+features:
+  user: {type: id, table: user}
+  items: {type: ids, table: item, max_len: 3}
+  price: {type: dense, transform: log1p, normalize: zscore}
+  day: {type: bucket, boundaries: [7, 30]}
+model:
+  cross: {type: dcn_v2, from: features, layers: 2}
+  experts: {type: mmoe, from: cross, experts: 2, hidden: [6]}
+tasks: {click: {}, buy: {only_when: click == 1}}
+outputs: {p_click: click, p_buy: {expr: click * buy, label: buy}}
+train: {batch_size: 50, epochs: 4, threads: 2, checkpoint: {every: 7 steps}}
+eval: {every: epoch, metrics: [auc, logloss], segments: [day], best: mean.logloss}
+)";
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+class TrainTest : public TempDirTest {
+ protected:
+  void SetUp() override {
+    TempDirTest::SetUp();
+    disk::Output(path("train.csv")).write(tiny_log(400, 1));
+    disk::Output(path("valid.csv")).write(tiny_log(150, 2));
+    std::string config = kConfig;
+    for (size_t at; (at = config.find("DIR")) != std::string::npos;) config.replace(at, 3, dir_);
+    disk::Output(path("config.yaml")).write(config);
+  }
+  Process command(const std::string& run, const Arguments& more) const {
+    Process process{{MTRANK_BINARY, "train", path("config.yaml"), "--out", path(run)}, {}, ""};
+    process.argv.insert(process.argv.end(), more.begin(), more.end());
+    return process;
+  }
+  ProcessResult train(const std::string& run, const Arguments& more = {}) const {
+    return testing::run_process(command(run, more));
+  }
+  /// The bundle of a run that must succeed.
+  std::string bundle(const std::string& run, const Arguments& more = {}) const {
+    const ProcessResult r = train(run, more);
+    EXPECT_EQ(r.code, 0) << r.out << r.err;
+    return contents(run + "/model.safetensors");
+  }
+  std::vector<std::string> checkpoints(const std::string& run) const {
+    std::vector<std::string> found;
+    if (!disk::is_directory(path(run + "/checkpoints"))) return found;
+    for (const std::string& name : disk::list(path(run + "/checkpoints")))
+      if (name.starts_with("step-")) found.push_back(name);
+    std::sort(found.begin(), found.end());
+    return found;
+  }
+  Json newest_state(const std::string& run) const {
+    return Json::parse(contents(run + "/checkpoints/" + checkpoints(run).back() + "/state.json"));
+  }
+  std::vector<Json> metrics(const std::string& run) const {
+    std::vector<Json> lines;
+    for (const std::string& line : lines_of(contents(run + "/metrics.jsonl"))) lines.push_back(Json::parse(line));
+    return lines;
+  }
+  /// Starts a run, sends a signal once `ready`, and returns how it ended.
+  int interrupted(const std::string& run, const Arguments& more, int signal, const std::function<bool()>& ready) const {
+    Child child(command(run, more), path(run + ".log"));
+    while (child.running() && !ready()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    child.signal(signal);
+    return child.wait();
+  }
+};
+
+TEST_F(TrainTest, MetricsLinesHaveTheirFields) {
+  bundle("run");
+  const std::vector<Json> all = metrics("run");
+  std::vector<std::string> splits;
+  for (const Json& line : all) {
+    if (line["event"] == "train") {
+      for (const char* field : {"step", "epoch", "samples_per_s", "data_wait", "learning_rate", "gradient_norm"})
+        EXPECT_TRUE(line[field].is_number()) << field << " in " << line;
+      EXPECT_TRUE(line["loss"]["click"].is_number() && line["loss"]["buy"].is_number()) << line;
+      continue;
+    }
+    ASSERT_EQ(line["event"], "eval");
+    splits.push_back(line["split"]);
+    for (const char* task : {"click", "buy", "p_buy"})
+      for (const char* metric : {"auc", "logloss"}) EXPECT_TRUE(line["tasks"][task].contains(metric)) << line;
+    EXPECT_TRUE(line["segments"]["day"]["39"]["click"].contains("auc")) << "segments go by the value's name";
+  }
+  EXPECT_EQ(splits, (std::vector<std::string>{"valid", "valid", "valid", "valid", "test"}));
+  EXPECT_EQ(all.back()["split"], "test");
+}
+
+TEST_F(TrainTest, JsonOnStdoutIsOneObjectALine) {
+  const ProcessResult r = train("run", {"--log-format", "json"});
+  ASSERT_EQ(r.code, 0) << r.err;
+  std::map<std::string, int> events;
+  for (const std::string& line : lines_of(r.out)) ++events[Json::parse(line)["event"]];
+  EXPECT_GE(events["train"], 2) << "the first and the last step at least";
+  EXPECT_EQ(events["eval"], 5);
+  EXPECT_GE(events["message"], 1);
+  EXPECT_EQ(events.size(), 3u);
+}
+
+TEST_F(TrainTest, ProgressWithoutATerminalIsPlainLines) {
+  const ProcessResult r = train("run");
+  EXPECT_THAT(r.out, AllOf(HasSubstr("step 1/32  epoch 1"), HasSubstr("step 32/32  epoch 4 100%"),
+                           HasSubstr("test at step"), HasSubstr("wrote " + path("run/model.safetensors"))));
+  EXPECT_THAT(r.out, Not(HasSubstr("\r")));
+}
+
+TEST_F(TrainTest, AFullDirectoryNeedsResume) {
+  disk::make_directory(path("run"));
+  disk::Output(path("run/notes.txt")).write("mine");
+  const ProcessResult r = train("run");
+  EXPECT_EQ(r.code, 2);
+  EXPECT_THAT(r.err, AllOf(HasSubstr(path("run") + " is not empty"), HasSubstr("notes.txt"), HasSubstr("--resume")));
+  EXPECT_EQ(contents("run/notes.txt"), "mine");
+}
+
+TEST_F(TrainTest, AMistakeInTheDataLeavesTheDirectoryFree) {
+  disk::Output(path("train.csv")).write("user,items,price,day,click,buy\nu1,i1,cheap,3,1,0\n");
+  const ProcessResult r = train("run");
+  EXPECT_EQ(r.code, 3);
+  EXPECT_THAT(r.err, HasSubstr("cheap"));
+  disk::Output(path("train.csv")).write(tiny_log(400, 1));
+  EXPECT_EQ(train("run").code, 0);
+}
+
+TEST_F(TrainTest, ResumeWithoutACheckpointStartsFresh) {
+  const ProcessResult r = train("run", {"--resume"});
+  EXPECT_EQ(r.code, 0) << r.err;
+  EXPECT_THAT(r.out, Not(HasSubstr("resumed")));
+  EXPECT_EQ(contents("run/model.safetensors"), bundle("other"));
+}
+
+TEST_F(TrainTest, AFinishedRunIsLeftAndAnotherConfigRefused) {
+  const std::string expected = bundle("run"), log = contents("run/metrics.jsonl");
+  const ProcessResult again = train("run", {"--resume"});
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.out, HasSubstr("is finished"));
+  EXPECT_EQ(contents("run/model.safetensors"), expected);
+  EXPECT_EQ(contents("run/metrics.jsonl"), log);
+  const ProcessResult changed = train("run", {"--resume", "--set", "train.dense_optimizer.lr=0.5"});
+  EXPECT_EQ(changed.code, 2);
+  EXPECT_THAT(changed.err, AllOf(HasSubstr("train.dense_optimizer.lr: 0.001, now 0.5"), HasSubstr("another --out")));
+  EXPECT_EQ(train("run", {"--resume", "--threads", "3"}).code, 0) << "threads are no part of the model";
+}
+
+TEST_F(TrainTest, AnotherConfigIsRefusedByTheCheckpointAlone) {
+  bundle("run");
+  disk::remove(path("run/model.safetensors"));
+  disk::remove(path("run/config.resolved.yaml"));
+  const ProcessResult r = train("run", {"--resume", "--seed", "9"});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_THAT(r.err, HasSubstr("seed: 1, now 9"));
+}
+
+TEST_F(TrainTest, OtherTrainingRowsAreRefused) {
+  bundle("run");
+  disk::remove(path("run/model.safetensors"));
+  disk::Output(path("train.csv")).write(tiny_log(400, 3));
+  const ProcessResult r = train("run", {"--resume"});
+  EXPECT_EQ(r.code, 3);
+  EXPECT_THAT(r.err, AllOf(HasSubstr("not what this run was started on"), HasSubstr("init_from")));
+}
+
+TEST_F(TrainTest, ARunKilledBeforeItsBundleIsTestedOnce) {
+  const std::string expected = bundle("run");
+  disk::remove(path("run/model.safetensors"));
+  const ProcessResult r = train("run", {"--resume"});
+  ASSERT_EQ(r.code, 0) << r.err;
+  EXPECT_THAT(r.out, HasSubstr("resumed at step 32"));
+  EXPECT_EQ(contents("run/model.safetensors"), expected);
+  const std::vector<Json> all = metrics("run");
+  EXPECT_EQ(std::count_if(all.begin(), all.end(), [](const Json& j) { return j.value("split", "") == "test"; }), 1);
+}
+
+TEST_F(TrainTest, ASecondTrainerExitsWithTheOwnersPid) {
+  Child first(command("run", {"--set", "train.epochs=100000"}), path("run.log"));
+  while (first.running() && checkpoints("run").empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const std::string pid = lines_of(contents("run/lock")).at(0);
+  for (const Arguments& more : {Arguments{}, Arguments{"--resume"}}) {
+    const ProcessResult second = train("run", more);
+    EXPECT_EQ(second.code, 7);
+    EXPECT_THAT(second.err, HasSubstr("process " + pid + " holds"));
+  }
+  first.signal(SIGTERM);
+  EXPECT_EQ(first.wait(), 143);
+}
+
+TEST_F(TrainTest, InterruptedAndResumedGivesTheSameBundle) {
+  const Arguments longer = {"--set", "train.epochs=60", "--set", "eval.metrics=[logloss]"};
+  const std::string expected = bundle("reference", longer);
+  for (const auto& [signal, code] : {std::pair{SIGINT, 130}, std::pair{SIGTERM, 143}}) {
+    const std::string run = "run" + std::to_string(code);
+    ASSERT_EQ(interrupted(run, longer, signal, [&] { return !checkpoints(run).empty(); }), code)
+        << contents(run + ".log");
+    EXPECT_FALSE(disk::is_file(path(run + "/model.safetensors")));
+    const int64_t step = newest_state(run)["step"];
+    EXPECT_THAT(contents(run + ".log"), HasSubstr("stopped by a signal after step " + std::to_string(step)));
+    Arguments resume = longer;
+    resume.push_back("--resume");
+    const ProcessResult r = train(run, resume);
+    ASSERT_EQ(r.code, 0) << r.err;
+    EXPECT_THAT(r.out, HasSubstr("resumed at step " + std::to_string(step)));
+    EXPECT_EQ(contents(run + "/model.safetensors"), expected);
+  }
+}
+
+TEST_F(TrainTest, ASignalCutsAnEvaluationShortAndTheResumedRunBeginsWithIt) {
+  // One step, then an evaluation that takes far longer: nearly every moment is in one.
+  const Arguments slow = {"--set", "train.batch_size=400", "--set", "train.epochs=6",
+                          "--set", "eval.batch_size=1",    "--set", "eval.metrics=[logloss]"};
+  const std::string expected = bundle("reference", slow);
+  Arguments resume = slow;
+  resume.push_back("--resume");
+  bool seen = false;
+  for (int i = 0; i < 30 && !seen; ++i) {
+    const std::string run = "run" + std::to_string(i), log = path(run + "/metrics.jsonl");
+    interrupted(run, slow, SIGTERM, [&] { return disk::is_file(log) && !contents(run + "/metrics.jsonl").empty(); });
+    if (checkpoints(run).empty() || !newest_state(run)["evaluation_due"]) continue;
+    seen = true;
+    EXPECT_EQ(bundle(run, resume), expected);
+    const auto evaluations = [&](const std::string& name) {
+      std::vector<Json> found;
+      for (const Json& line : metrics(name))
+        if (line["event"] == "eval") found.push_back(line);
+      return found;
+    };
+    EXPECT_EQ(evaluations(run), evaluations("reference"));
+  }
+  EXPECT_TRUE(seen) << "no signal hit an evaluation";
+}
+
+TEST_F(TrainTest, ASignalWhileDataIsReadEndsTheRun) {
+  disk::Output(path("train.csv")).write(tiny_log(100000, 1));
+  const int code =
+      interrupted("run", {"--set", "train.epochs=100000"}, SIGTERM, [&] { return disk::is_file(path("run/lock")); });
+  EXPECT_EQ(code, 143);
+  EXPECT_TRUE(checkpoints("run").empty()) << "nothing was trained yet";
+  EXPECT_EQ(train("run", {"--set", "train.max_steps=1"}).code, 0) << "the directory is still free";
+}
+
+TEST_F(TrainTest, ALossThatIsNotFiniteStopsTheRun) {
+  std::string log = tiny_log(400, 1);
+  log += "400,u1,i1,1e39,3,1,0\n";  // no float is that large
+  disk::Output(path("train.csv")).write(log);
+  const ProcessResult r = train("run", {"--set", "features.price={type: dense}"});
+  EXPECT_EQ(r.code, 6);
+  EXPECT_THAT(r.err, AllOf(ContainsRegex("step [1-9]: the loss of task `click` is not finite"),
+                           HasSubstr("first seen in `cross"), ContainsRegex("samples [0-9]+ to [0-9]+ of the run"),
+                           HasSubstr("smaller learning rate")));
+  EXPECT_FALSE(disk::is_file(path("run/model.safetensors")));
+}
+
+TEST_F(TrainTest, AGradientTooLargeToBeSummedNamesItsFeature) {
+  const ProcessResult r = train("run", {"--set", "train.dense_optimizer={type: sgd, lr: 1000}"});
+  EXPECT_EQ(r.code, 6);
+  EXPECT_THAT(r.err, ContainsRegex("step [0-9]+: the gradient of .*sample.* of the run"));
+}
+
+TEST_F(TrainTest, AWarmStartReportsAndIsPartOfTheRun) {
+  bundle("first");
+  const Arguments warm = {
+      "--set", "train.init_from=" + path("first"), "--set", "model.cross.layers=3", "--set", "tasks.click.weight=2"};
+  const ProcessResult r = train("second", warm);
+  ASSERT_EQ(r.code, 0) << r.err;
+  EXPECT_THAT(r.out, AllOf(HasSubstr("warm start from " + path("first/model.safetensors")), HasSubstr("table item: "),
+                           HasSubstr("new here: 2: cross/2/")));
+  const std::string expected = contents("second/model.safetensors");
+  EXPECT_NE(expected, bundle("cold", {warm.begin() + 2, warm.end()}));
+  EXPECT_THAT(expected, Not(HasSubstr(path("first")))) << "a bundle names no path";
+
+  ASSERT_EQ(interrupted("third", warm, SIGTERM, [&] { return !checkpoints("third").empty(); }), 143);
+  disk::remove(path("first"));
+  Arguments resume = warm;
+  resume.push_back("--resume");
+  const ProcessResult resumed = train("third", resume);
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.out, Not(HasSubstr("warm start")));
+  EXPECT_EQ(contents("third/model.safetensors"), expected);
+  resume[1] = "train.init_from=" + path("elsewhere");
+  EXPECT_THAT(train("third", resume).err, HasSubstr("train.init_from: "));
+}
+
+TEST_F(TrainTest, AWarmStartFromACheckpointIsThatFromItsBundle) {
+  const Arguments last = {"--set", "eval.best=null"};
+  bundle("first", last);
+  const std::string expected = bundle("second", {"--set", "train.init_from=" + path("first")});
+  const std::string checkpoint = path("first/checkpoints/" + checkpoints("first").back());
+  EXPECT_EQ(bundle("third", {"--set", "train.init_from=" + checkpoint}), expected);
+  disk::remove(path("first/model.safetensors"));
+  const ProcessResult r = train("fourth", {"--set", "train.init_from=" + path("first")});
+  EXPECT_THAT(r.out, HasSubstr("warm start from " + checkpoint));
+  EXPECT_EQ(contents("fourth/model.safetensors"), expected);
+}
+
+TEST_F(TrainTest, AWarmStartFromNothingIsRefused) {
+  const ProcessResult r = train("run", {"--set", "train.init_from=" + path("nowhere")});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_THAT(r.err, HasSubstr("train.init_from: there is no `" + path("nowhere")));
+}
+
+}  // namespace
+}  // namespace mtrank

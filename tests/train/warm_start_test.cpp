@@ -1,0 +1,155 @@
+#include "framework/train/warm_start.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "framework/core/error.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+namespace mtrank {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+std::shared_ptr<const Vocabulary> vocabulary(const std::vector<std::string_view>& values) {
+  return std::make_shared<Vocabulary>(values);
+}
+
+FeatureTransforms one_table(TableTransform table) {
+  FeatureTransforms transforms;
+  transforms.tables = {std::move(table)};
+  return transforms;
+}
+
+FeatureTransforms words(const std::vector<std::string_view>& values) {
+  return one_table({"word", IdKind::vocab, static_cast<int64_t>(values.size()) + 1, 1, {}, vocabulary(values)});
+}
+
+/// Weights [rows, 2] whose row r holds r + first.
+std::vector<float> numbered(size_t rows, float first) {
+  std::vector<float> out;
+  for (size_t r = 0; r < rows; ++r) out.insert(out.end(), 2, first + static_cast<float>(r));
+  return out;
+}
+
+TensorSource tensor(const std::string& name, const std::vector<float>& values, std::vector<int64_t> shape) {
+  return {name, DType::f32, std::move(shape), values.data(), 0};
+}
+
+TEST(WarmStart, RowsOfAVocabularyGoByValue) {
+  const std::vector<float> old_rows = numbered(5, 100);
+  std::vector<float> rows = numbered(4, 0);
+  const WarmSource source{"old", words({"ant", "bee", "cat", "dog"}), {tensor("embedding/word", old_rows, {5, 2})}, {}};
+  const WarmReport report = warm_start(source, words({"bee", "cow", "dog"}), {tensor("embedding/word", rows, {4, 2})});
+  EXPECT_THAT(rows, ElementsAre(100, 100, 102, 102, 2, 2, 104, 104));
+  ASSERT_EQ(report.rows.size(), 1u);
+  EXPECT_EQ(report.rows[0].taken, 3);  // the unseen row, bee, dog
+  EXPECT_EQ(report.rows[0].fresh, 1);
+  EXPECT_EQ(report.rows[0].dropped, 2);
+  EXPECT_THAT(report.text(), HasSubstr("table word: 3 rows taken by value, 1 new, 2 dropped"));
+}
+
+TEST(WarmStart, VocabulariesThatShareNothingStillShareTheRowOfUnseenValues) {
+  const std::vector<float> old_rows = numbered(2, 100);
+  std::vector<float> rows = numbered(2, 0);
+  const WarmSource source{"old", words({"zoo"}), {tensor("embedding/word", old_rows, {2, 2})}, {}};
+  warm_start(source, words({""}), {tensor("embedding/word", rows, {2, 2})});
+  EXPECT_THAT(rows, ElementsAre(100, 100, 1, 1));
+}
+
+TEST(WarmStart, AnotherWidthOrAnotherKindOfIdsIsNotTaken) {
+  const std::vector<float> old_rows = numbered(2, 100);
+  std::vector<float> rows = numbered(2, 0), wide(6, 7);
+  const WarmSource source{"old", words({"a"}), {tensor("embedding/word", old_rows, {2, 2})}, {}};
+  EXPECT_THAT(warm_start(source, words({"a"}), {tensor("embedding/word", wide, {2, 3})}).dropped,
+              ElementsAre("embedding/word ([2, 2] there, [2, 3] here)"));
+  EXPECT_THAT(
+      warm_start(source, one_table({"word", IdKind::hash, 2, 1, {}, {}}), {tensor("embedding/word", rows, {2, 2})})
+          .dropped,
+      ElementsAre("embedding/word (its ids are made another way)"));
+  EXPECT_THAT(rows, ElementsAre(0, 0, 1, 1));
+  EXPECT_THAT(wide, ::testing::Each(7));
+}
+
+TEST(WarmStart, BucketsMeanTheirBoundaries) {
+  const auto buckets = [](std::vector<double> boundaries) {
+    FeatureTransforms transforms = one_table({"age", IdKind::bucket, 3, 1, {}, {}});
+    FeatureTransform feature;
+    feature.kind = FeatureKind::bucket;
+    feature.table = 0;
+    feature.boundaries = std::move(boundaries);
+    transforms.features = {feature};
+    return transforms;
+  };
+  const std::vector<float> old_rows = numbered(3, 100);
+  std::vector<float> rows = numbered(3, 0);
+  const WarmSource source{"old", buckets({18}), {tensor("embedding/age", old_rows, {3, 2})}, {}};
+  EXPECT_THAT(warm_start(source, buckets({21}), {tensor("embedding/age", rows, {3, 2})}).dropped,
+              ElementsAre("embedding/age (other boundaries)"));
+  EXPECT_THAT(warm_start(source, buckets({18}), {tensor("embedding/age", rows, {3, 2})}).taken,
+              ElementsAre("embedding/age"));
+  EXPECT_EQ(rows, old_rows);
+}
+
+TEST(WarmStart, DenseWeightsGoByNameAndShape) {
+  const std::vector<float> a = {1, 2}, b = {3, 4, 5}, gone = {6};
+  std::vector<float> now_a = {0, 0}, now_b = {0, 0}, fresh = {9};
+  const WarmSource source{"old", {}, {tensor("a", a, {2}), tensor("b", b, {3}), tensor("gone", gone, {1})}, {}};
+  const WarmReport report =
+      warm_start(source, {}, {tensor("a", now_a, {2}), tensor("b", now_b, {2}), tensor("fresh", fresh, {1})});
+  EXPECT_THAT(now_a, ElementsAre(1, 2));
+  EXPECT_THAT(now_b, ElementsAre(0, 0));
+  EXPECT_THAT(report.taken, ElementsAre("a"));
+  EXPECT_THAT(report.fresh, ElementsAre("fresh"));
+  EXPECT_THAT(report.dropped, ElementsAre("b ([3] there, [2] here)", "gone (not in this model)"));
+  EXPECT_THAT(report.text(), HasSubstr("taken by name: 1\n  new here: 1: fresh\n  dropped: 2: b"));
+  EXPECT_THAT(report.json(), HasSubstr(R"("taken":["a"],"new":["fresh"],"dropped":["b ([3])"));
+}
+
+class WarmSourceTest : public TempDirTest {
+ protected:
+  std::string refusal(const std::string& from) const {
+    try {
+      open_warm_source(from, [](const std::string&) {});
+    } catch (const Error& e) {
+      return std::to_string(static_cast<int>(e.code())) + " " + e.what();
+    }
+    return "taken";
+  }
+};
+
+TEST_F(WarmSourceTest, ABundleIsTakenWholeWithItsVocabularies) {
+  disk::Output(path("train.csv")).write(tiny_log(200, 1));
+  TinyModel model(path("train.csv"));
+  write_bundle(path("some.file"), model.bundle());
+  const WarmSource source = open_warm_source(path("some.file"), [](const std::string&) {});
+  std::vector<std::vector<float>> memory;
+  std::vector<TensorSource> weights = model.weights;
+  for (TensorSource& weight : weights) {
+    const int64_t size = std::accumulate(weight.shape.begin(), weight.shape.end(), int64_t{1}, std::multiplies<>());
+    weight.data = memory.emplace_back(static_cast<size_t>(size)).data();
+  }
+  const WarmReport report = warm_start(source, model.data->transforms(), weights);
+  EXPECT_EQ(report.taken.size(), weights.size());
+  EXPECT_THAT(report.fresh, IsEmpty());
+  EXPECT_THAT(report.dropped, IsEmpty());
+  for (size_t i = 0; i < weights.size(); ++i)
+    EXPECT_EQ(memcmp(weights[i].data, model.weights[i].data, memory[i].size() * sizeof(float)), 0) << weights[i].name;
+}
+
+TEST_F(WarmSourceTest, WhatIsNoRunAndNoBundleIsRefusedByName) {
+  EXPECT_THAT(refusal(path("missing")), ::testing::StartsWith("2 train.init_from: there is no `" + path("missing")));
+  disk::make_directory(path("empty"));
+  EXPECT_THAT(refusal(path("empty")), HasSubstr("`" + path("empty") + "` holds neither"));
+  disk::Output(path("notes.txt")).write("hello");
+  EXPECT_THAT(refusal(path("notes.txt")), ::testing::StartsWith("4 "));
+  EXPECT_THAT(refusal(path("notes.txt")), HasSubstr("notes.txt is not a safetensors file"));
+}
+
+}  // namespace
+}  // namespace mtrank
