@@ -42,16 +42,15 @@ TrainStep::TrainStep(const Config& config, Graph graph, const InputSchema& schem
                      int logical_shards)
     : config_(config),
       plan_(make_plan(std::move(graph), ceil_div(config.train.batch_size, logical_shards))),
-      schema_(schema),
       state_(state),
       pool_(pool),
       shards_(logical_shards),
       binder_(plan_, schema),
+      task_inputs_(config, plan_, schema),
       sparse_(pointers(state), tables_of_features(plan_.graph), logical_shards),
       params_(state.params_of(plan_.graph)),
       tables_(state.tables_of(plan_.graph)) {
   const Graph& g = plan_.graph;
-  find_task_inputs(config, schema);
   for (const SparseGradient& sparse : g.sparse_gradients) {
     const int64_t dim = g.value(sparse.gradient).cols;
     sparse_memory_.emplace_back(config.train.batch_size * dim, "gradients of embeddings");
@@ -80,69 +79,9 @@ TrainStep::TrainStep(const Config& config, Graph graph, const InputSchema& schem
   info_.seed = static_cast<uint64_t>(config.seed);
 }
 
-void TrainStep::find_task_inputs(const Config& config, const InputSchema& schema) {
-  for (const NamedValue& loss : plan_.graph.losses) {
-    const Task* task = config.task(loss.name);
-    const int label = schema.label(task->label);
-    MTRANK_ASSERT(label >= 0);
-    TaskInput input;
-    input.task = task;
-    input.label = label;
-    input.condition = task->only_when ? schema.condition(task->only_when->source) : -1;
-    input.corrected = schema.labels[static_cast<size_t>(label)].logit_corrected;
-    tasks_.push_back(std::move(input));
-  }
-  auto role_of = [&](const std::string& name) -> InputBinding {
-    for (size_t t = 0; t < tasks_.size(); ++t) {
-      const std::string scope = tasks_[t].task->name + "/";
-      if (name == scope + "label") return {InputRole::label, t};
-      if (name == scope + "weight") return {InputRole::weight, t};
-      if (name == scope + "correction") return {InputRole::correction, t};
-    }
-    return {};
-  };
-  for (ValueId id : plan_.inputs) input_bindings_.push_back(role_of(plan_.graph.value(id).name));
-  for (ValueId id : plan_.scalars) {
-    const std::string& name = plan_.graph.value(id).name;
-    for (size_t t = 0; t < tasks_.size(); ++t)
-      if (name == tasks_[t].task->name + "/scale")
-        scalars_.push_back({.data = &tasks_[t].scale, .rows = 1, .cols = 1, .ld = 1});
-  }
-  MTRANK_ASSERT(scalars_.size() == plan_.scalars.size());
-}
-
-/// Which rows the task learns from and how much each weighs; Σ w is known before the forward pass.
-void TrainStep::prepare_task(TaskInput& input, const Batch& batch, const InputSchema& schema) {
-  const auto rows = static_cast<size_t>(batch.rows);
-  const auto label = static_cast<size_t>(input.label);
-  const std::vector<float>& labels = batch.labels[label];
-  const float* row_weights = batch.weights(schema.labels[label]);
-  const uint8_t* holds = input.condition >= 0 ? batch.conditions[static_cast<size_t>(input.condition)].data() : nullptr;
-  input.values.resize(rows);
-  input.weights.resize(rows);
-  for (size_t r = 0; r < rows; ++r) {
-    const bool missing = std::isnan(labels[r]);
-    input.values[r] = missing ? 0 : labels[r];
-    input.weights[r] = missing || (holds && !holds[r]) ? 0 : (row_weights ? row_weights[r] : 1);
-  }
-  input.correction.assign(rows, 0);
-  if (input.corrected && !batch.logit_correction.empty())
-    std::copy(batch.logit_correction.begin(), batch.logit_correction.begin() + batch.rows, input.correction.begin());
-  input.weight_sum = sum_f64(input.weights.data(), batch.rows);
-  input.scale = input.weight_sum > 0 ? input.task->weight / input.weight_sum : 0;
-}
-
 void TrainStep::bind(Worker& worker, const Batch& batch, int64_t first, float* gradient) {
   binder_.bind(batch, first, worker.inputs, worker.ids);
-  for (size_t i = 0; i < input_bindings_.size(); ++i) {
-    TaskInput& task = tasks_[input_bindings_[i].task];
-    auto column = [&](std::vector<float>& values) {
-      worker.inputs[i] = {.data = values.data() + first, .rows = batch.rows - first, .cols = 1, .ld = 1};
-    };
-    if (input_bindings_[i].role == InputRole::label) column(task.values);
-    if (input_bindings_[i].role == InputRole::weight) column(task.weights);
-    if (input_bindings_[i].role == InputRole::correction) column(task.correction);
-  }
+  task_inputs_.bind(first, worker.inputs);
   worker.sparse = sparse_views_;
   for (View& view : worker.sparse) view.data = view.row<float>(first);
   worker.gradients = state_.layout().views(gradient);
@@ -153,7 +92,7 @@ Bindings TrainStep::bindings(const Worker& worker, double* losses, int thread) c
           .param_gradients = worker.gradients,
           .inputs = worker.inputs,
           .ids = worker.ids,
-          .scalars = scalars_,
+          .scalars = task_inputs_.scalars(),
           .tables = tables_,
           .sparse_gradients = worker.sparse,
           .losses = {losses, plan_.graph.losses.size()},
@@ -242,7 +181,7 @@ StepResult TrainStep::run(const Batch& batch, int64_t step, double lr_factor) {
   MTRANK_ASSERT(batch.rows > 0 && batch.rows <= config_.train.batch_size);
   info_.step = static_cast<uint64_t>(step);
   PhaseClock clock(profile_);
-  for (TaskInput& task : tasks_) prepare_task(task, batch, schema_);
+  task_inputs_.prepare(batch);
   clock.charge("labels");
   pool_.run(static_cast<int>(plan_.packed.size()),
             [&](int part, int) { pack_weight(plan_, static_cast<size_t>(part), params_, packed_); });
@@ -278,7 +217,7 @@ StepResult TrainStep::run(const Batch& batch, int64_t step, double lr_factor) {
   sparse_.apply(pool_, sparse_views_, lr_factor, step);
   clock.charge("table update");
   for (size_t t = 0; t < losses.size(); ++t)
-    result.loss.push_back(tasks_[t].task->weight > 0 ? losses[t] / tasks_[t].task->weight : 0);
+    result.loss.push_back(task_inputs_.task(t).weight > 0 ? losses[t] / task_inputs_.task(t).weight : 0);
   return result;
 }
 

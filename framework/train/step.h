@@ -11,6 +11,7 @@
 #include "framework/graph/runner.h"
 #include "framework/train/model_state.h"
 #include "framework/train/profile.h"
+#include "framework/train/task_inputs.h"
 
 namespace mtrank {
 
@@ -46,13 +47,6 @@ class TrainStep {
   const std::vector<View>& pooled_gradients() const { return sparse_views_; }
 
  private:
-  struct TaskInput {
-    const Task* task;
-    int label, condition;
-    bool corrected;
-    std::vector<float> values, weights, correction;  // [B]
-    double weight_sum = 0, scale = 0;
-  };
   struct Worker {
     Scratch arena_memory, scratch;
     std::byte* arena = nullptr;
@@ -63,14 +57,7 @@ class TrainStep {
     int64_t node = -1;  ///< none
     uint64_t first_sample = 0, last_sample = 0;
   };
-  enum class InputRole : uint8_t { feature, label, weight, correction };
-  struct InputBinding {
-    InputRole role = InputRole::feature;
-    size_t task = 0;
-  };
 
-  void find_task_inputs(const Config& config, const InputSchema& schema);
-  void prepare_task(TaskInput& input, const Batch& batch, const InputSchema& schema);
   void bind(Worker& worker, const Batch& batch, int64_t first, float* gradient);
   Bindings bindings(const Worker& worker, double* losses, int thread = 0) const;
   std::pair<int64_t, int64_t> shard_rows(int64_t batch, int64_t shard) const;
@@ -88,17 +75,14 @@ class TrainStep {
 
   const Config& config_;
   Plan plan_;
-  const InputSchema& schema_;
   ModelState& state_;
   ThreadPool& pool_;
   const int64_t shards_;
   int64_t subtree_count_ = 1;
   BatchBinder binder_;
+  TaskInputs task_inputs_;
   SparseUpdate sparse_;
-  std::vector<View> params_, tables_, scalars_, sparse_views_;
-  std::vector<double> scales_;
-  std::vector<TaskInput> tasks_;
-  std::vector<InputBinding> input_bindings_;
+  std::vector<View> params_, tables_, sparse_views_;
   std::vector<FloatBuffer> sparse_memory_;
   std::vector<int> sparse_feature_ids_;  // by sparse gradient: position in plan_.ids
   Scratch packed_memory_;

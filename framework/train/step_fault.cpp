@@ -43,13 +43,13 @@ TrainStep::Fault TrainStep::find_fault(const Batch& batch) {
 /// Which tasks alone have a gradient that is not finite, where no loss tells.
 std::vector<std::string> TrainStep::tasks_at_fault(const Batch& batch) {
   std::vector<double> scales;
-  for (const TaskInput& task : tasks_) scales.push_back(task.scale);
+  for (size_t t = 0; t < task_inputs_.size(); ++t) scales.push_back(task_inputs_.scale(t));
   std::vector<std::string> names;
-  for (size_t t = 0; t < tasks_.size(); ++t) {
-    for (size_t other = 0; other < tasks_.size(); ++other) tasks_[other].scale = other == t ? scales[t] : 0;
-    if (find_fault(batch).node >= 0) names.push_back(tasks_[t].task->name);
+  for (size_t t = 0; t < scales.size(); ++t) {
+    for (size_t other = 0; other < scales.size(); ++other) task_inputs_.scale(other) = other == t ? scales[t] : 0;
+    if (find_fault(batch).node >= 0) names.push_back(task_inputs_.task(t).name);
   }
-  for (size_t t = 0; t < tasks_.size(); ++t) tasks_[t].scale = scales[t];
+  for (size_t t = 0; t < scales.size(); ++t) task_inputs_.scale(t) = scales[t];
   return names;
 }
 
@@ -74,7 +74,7 @@ void TrainStep::explain(const Batch& batch, const std::vector<double>& losses, c
   bool loss_is_fine = true;
   for (size_t t = 0; t < losses.size(); ++t) {
     if (std::isfinite(losses[t])) continue;
-    message += "the loss of task " + quoted(tasks_[t].task->name) + " is not finite; ";
+    message += "the loss of task " + quoted(task_inputs_.task(t).name) + " is not finite; ";
     loss_is_fine = false;
   }
   const Fault fault = find_fault(batch);

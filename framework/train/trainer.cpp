@@ -162,7 +162,7 @@ class Trainer {
     stream->seek(state_.epoch, state_.sample);
     PrefetchSource source(std::move(stream));
     window_.restart(seconds_now(), 0);
-    last_checkpoint_ = seconds_now();
+    last_checkpoint_ = last_evaluation_ = seconds_now();
     for (Batch batch; !state_.done;) {
       const bool more = source.next(batch);
       MTRANK_ASSERT(more);
@@ -189,7 +189,8 @@ class Trainer {
       state_.sample = 0;
     }
     state_.done = state_.step >= total_steps_;
-    state_.evaluation_due = data_.has(Part::valid) && (state_.done || due(config_.eval.every, epoch_ends, 0));
+    state_.evaluation_due =
+        data_.has(Part::valid) && (state_.done || due(config_.eval.every, epoch_ends, last_evaluation_));
     if (epoch_ends && !state_.done) source.seek(state_.epoch, 0);
     note(result, batch.rows, factor, source);
     const double begin = seconds_now();
@@ -219,6 +220,7 @@ class Trainer {
   bool evaluate_valid() {
     const EvalRecord record = evaluate(Part::valid, state_.step);
     state_.evaluation_due = false;
+    last_evaluation_ = seconds_now();
     if (!config_.eval.best) return false;
     const MetricDirection direction = parse_metric(config_.eval.best->metric.text()).info->direction;
     const bool is_best = state_.take_evaluation(best_value(*config_.eval.best, record).value, direction);
@@ -314,7 +316,7 @@ class Trainer {
   std::vector<std::string> tasks_;
   int64_t steps_per_epoch_ = 0, total_steps_ = 0;
   int64_t saved_step_ = -1;  ///< of the newest checkpoint that holds this state
-  double last_checkpoint_ = 0;
+  double last_checkpoint_ = 0, last_evaluation_ = 0;
   StepWindow window_;
 };
 

@@ -1,0 +1,61 @@
+#include "framework/train/run_state.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "framework/core/error.h"
+
+namespace mtrank {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(RunState, ReadsBackWhatWasWritten) {
+  RunState state;
+  state.step = 12;
+  state.epoch = 3;
+  state.sample = 400;
+  state.logical_shards = 16;
+  state.best = 0.1 + 0.2;
+  state.best_step = 8;
+  state.evaluations_since_best = 1;
+  state.evaluation_due = true;
+  state.config = "seed: 1\n\"quoted\"";
+  state.data_fingerprint = "0123456789abcdef";
+  state.features = "{}";
+  const std::string text = to_json(state);
+  const RunState again = run_state_from_json(text, "here");
+  EXPECT_EQ(to_json(again), text);
+  EXPECT_EQ(again.best, state.best) << "to the last bit";
+  EXPECT_TRUE(again.evaluation_due);
+  EXPECT_FALSE(again.done);
+}
+
+TEST(RunState, DamageNamesTheCheckpointAndTheField) {
+  std::string text = to_json({});
+  text.replace(text.find("\"sample\""), 8, "\"simple\"");
+  try {
+    run_state_from_json(text, "runs/a/step-7");
+    ADD_FAILURE();
+  } catch (const FileError& e) {
+    EXPECT_THAT(e.what(), ::testing::AllOf(HasSubstr("runs/a/step-7"), HasSubstr("sample")));
+  }
+}
+
+TEST(RunState, TakesTheBestAndCountsTheOthers) {
+  RunState state;
+  state.step = 1;
+  EXPECT_TRUE(state.take_evaluation(0.6, MetricDirection::higher));
+  state.step = 2;
+  EXPECT_FALSE(state.take_evaluation(0.6, MetricDirection::higher)) << "as good is not better";
+  EXPECT_FALSE(state.take_evaluation(std::nullopt, MetricDirection::higher)) << "undefined";
+  EXPECT_EQ(state.evaluations_since_best, 2);
+  EXPECT_EQ(state.best_step, 1);
+  state.step = 3;
+  EXPECT_TRUE(state.take_evaluation(0.7, MetricDirection::higher));
+  EXPECT_EQ(state.best_step, 3);
+  EXPECT_EQ(state.evaluations_since_best, 0);
+}
+
+}  // namespace
+}  // namespace mtrank
