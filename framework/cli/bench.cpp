@@ -16,6 +16,8 @@
 #include "framework/core/isa.h"
 #include "framework/data/synthetic_batches.h"
 #include "framework/graph/cost.h"
+#include "framework/serving/forward.h"
+#include "framework/train/memory_plan.h"
 #include "framework/train/step.h"
 
 namespace mtrank::cli {
@@ -92,6 +94,16 @@ std::vector<OpTime> time_by_op(const Plan& plan, const Config& config, const Ste
   return ops;
 }
 
+/// Throws ResourceError when the tables do not fit.
+void require_room(const Config& config, const Graph& graph, const TableRows& rows, int threads, int shards) {
+  Diagnostics diagnostics;
+  const Plan training = make_plan(graph, (config.train.batch_size + shards - 1) / shards);
+  const Plan scoring = make_plan(build_model(config, rows, ModelUse::scoring, diagnostics), Forward::kBlock);
+  JobSize size{threads, shards, {}};
+  size.data.ids_per_row = SyntheticBatches::list_lengths(config);
+  require_memory(plan_memory(config, training, scoring, size), memory_budget(config));
+}
+
 Report measure(const Config& config, const Options& options) {
   const TableRows rows = capped_rows(config, options);
   Diagnostics diagnostics;
@@ -100,6 +112,7 @@ Report measure(const Config& config, const Options& options) {
   const int threads =
       options.threads > 0 ? options.threads : static_cast<int>(config.train.threads.value_or(host_cores()));
   const int shards = static_cast<int>(config.train.logical_shards.value_or(8));
+  require_room(config, graph, rows, threads, shards);
   ThreadPool pool(threads);
   const SyntheticBatches data(config, rows, config.train.batch_size, kBatches);
   ModelState state(config, graph);

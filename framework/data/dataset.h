@@ -35,6 +35,12 @@ struct DatasetSpec {
 /// Throws ConfigError.
 DatasetSpec dataset_spec(const Config& config);
 
+/// What the encoded rows of a part take.
+struct EncodedSize {
+  int64_t bytes = 0;
+  bool in_memory = false;  ///< all of them all the time: there is no cache
+};
+
 /// Training, validation and test rows of a config: learned transforms and encoded rows. Opening it reads what the cache
 /// does not have: first the statistics of the training rows, then every part once.
 class Dataset {
@@ -50,6 +56,7 @@ class Dataset {
   const FeatureTransforms& transforms() const { return spec_.transforms; }
   const InputSchema& schema() const { return schema_; }
   const EncodedSummary& summary(Part part) const { return set(part).summary(); }
+  EncodedSize size(Part part) const { return {static_cast<int64_t>(set(part).bytes()), set(part).in_memory()}; }
   /// Tells different training rows apart: of the encoded rows and the transforms, not of paths or times.
   uint64_t fingerprint() const;
 

@@ -62,6 +62,7 @@ uint64_t hash_of(const EncodedBlock& block) {
 class MemorySet : public EncodedSet {
  public:
   void read(size_t block, EncodedBlock& out) const override { out = stored_[block]; }
+  bool in_memory() const override { return true; }
   void add(const EncodedBlock& block) {
     stored_.push_back(block);
     rows_.push_back(block.rows());

@@ -50,6 +50,8 @@ class EncodedSet {
   uint32_t block_rows(size_t block) const { return rows_[block]; }
   uint64_t block_bytes(size_t block) const { return bytes_[block]; }
   uint64_t bytes() const;
+  /// Whether all rows stay in memory; otherwise they are read from the cache.
+  virtual bool in_memory() const { return false; }
   /// Of the rows alone: the same wherever and from whichever files they came.
   uint64_t fingerprint() const;
   /// Throws FileError when the cache was damaged since it was opened.

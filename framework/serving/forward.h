@@ -24,12 +24,14 @@ class Forward {
   /// scores [outputs][rows of the batch], in the order of the graph's outputs.
   void run(ThreadPool& pool, const Batch& batch, std::vector<std::vector<float>>& scores);
 
+  /// Rows that a thread scores at a time.
+  static constexpr int64_t kBlock = 256;
+
   const Graph& graph() const { return plan_.graph; }
   /// Which output has that name, or -1.
   int output(const std::string& name) const;
 
  private:
-  static constexpr int64_t kBlock = 256;
   struct Worker {
     std::byte* arena;
     Scratch scratch;

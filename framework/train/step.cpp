@@ -13,7 +13,7 @@ namespace {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-size_t level_count(int64_t leaves) { return static_cast<size_t>(std::bit_width(static_cast<uint64_t>(leaves))); }
+int64_t level_count(int64_t leaves) { return std::bit_width(static_cast<uint64_t>(leaves)); }
 
 /// The table of every looked-up feature, in the order of the graph's sparse gradients.
 std::vector<int> tables_of_features(const Graph& graph) {
@@ -37,6 +37,12 @@ void add_into(float* to, const float* from, int64_t n) {
 }
 
 }  // namespace
+
+GradientBuffers gradient_buffers(int64_t logical_shards, int threads, bool single_writers) {
+  const auto wanted = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(threads)));
+  const int64_t subtrees = std::min(logical_shards, wanted);
+  return {subtrees, std::max<int64_t>(1, level_count(logical_shards / subtrees) - (single_writers ? 1 : 0))};
+}
 
 TrainStep::TrainStep(const Config& config, Graph graph, const InputSchema& schema, ModelState& state, ThreadPool& pool,
                      int logical_shards)
@@ -64,12 +70,11 @@ TrainStep::TrainStep(const Config& config, Graph graph, const InputSchema& schem
     workers_.push_back(std::make_unique<Worker>());
     workers_.back()->arena = workers_.back()->arena_memory.get<std::byte>(plan_.arena_bytes + 64);
   }
-  subtree_count_ =
-      std::min<int64_t>(shards_, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(pool.threads()))));
-  const size_t levels = std::max<size_t>(1, level_count(shards_ / subtree_count_) - (plan_.single_writers ? 1 : 0));
+  const GradientBuffers copies = gradient_buffers(shards_, pool.threads(), plan_.single_writers);
+  subtree_count_ = copies.subtrees;
   for (int64_t s = 0; s < subtree_count_; ++s) {
     std::vector<FloatBuffer> buffers;
-    for (size_t level = 0; level < levels; ++level)
+    for (int64_t level = 0; level < copies.levels; ++level)
       buffers.emplace_back(state.layout().elements(), "gradients of the dense weights");
     subtrees_.push_back(std::move(buffers));
   }

@@ -21,6 +21,13 @@ struct StepResult {
   double gradient_norm = 0;  ///< of the dense gradients, before clipping
 };
 
+/// Copies of the dense gradients: a tree of `levels` for each of `subtrees`, which threads take.
+struct GradientBuffers {
+  int64_t subtrees = 1, levels = 1;
+  int64_t count() const { return subtrees * levels; }
+};
+GradientBuffers gradient_buffers(int64_t logical_shards, int threads, bool single_writers);
+
 /// One training step on the CPU: shards -> tree -> finite flag -> updates.
 ///
 /// The batch is cut into V logical shards; each runs forward and backward as one unit on one thread. Gradients are

@@ -1,5 +1,7 @@
 #include "framework/train/trainer.h"
 
+#include <fmt/core.h>
+
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +16,7 @@
 #include "framework/serving/export.h"
 #include "framework/serving/vocabulary_tensors.h"
 #include "framework/train/checkpoint.h"
+#include "framework/train/memory_plan.h"
 #include "framework/train/run_dir.h"
 #include "framework/train/run_log.h"
 #include "framework/train/run_state.h"
@@ -63,6 +66,16 @@ class StoppableSource : public BatchSource {
   const StopSignal& stop_;
 };
 
+/// Predicts what the job takes and refuses one that does not fit.
+MemoryPlan checked_memory(const Config& config, const Dataset& data, const Graphs& graphs, int threads) {
+  const int64_t shards = config.train.logical_shards.value_or(8);
+  const int64_t rows = (config.train.batch_size + shards - 1) / shards;
+  MemoryPlan plan = plan_memory(config, make_plan(graphs.training, rows), make_plan(graphs.scoring, Forward::kBlock),
+                                {threads, static_cast<int>(shards), data_size(config, data)});
+  require_memory(plan, memory_budget(config));
+  return plan;
+}
+
 /// One run, from its first step or from a checkpoint on, to its bundle.
 class Trainer {
  public:
@@ -77,6 +90,7 @@ class Trainer {
         spec_(dataset_spec(config)),
         data_(spec_, pool_.threads(), [&](const std::string& line) { printer.message(line); }),
         graphs_(build_graphs(config, table_rows(data_.transforms()))),
+        memory_(checked_memory(config, data_, graphs_, pool_.threads())),
         weights_(config, graphs_.training),
         forward_(graphs_.scoring, data_.schema(), weights_.params_of(graphs_.scoring),
                  weights_.tables_of(graphs_.scoring), pool_.threads()),
@@ -286,6 +300,8 @@ class Trainer {
     log_->sync();
     export_bundle();
     printer_.finish();
+    printer_.message(fmt::format("peak memory {} MiB, predicted {} MiB",
+                                 (peak_resident_bytes() - resident_at_start_) >> 20, memory_.total() >> 20));
     printer_.message("wrote " + dir_.bundle() + " (step " + std::to_string(step) + ")");
   }
 
@@ -303,10 +319,12 @@ class Trainer {
   const RunDir& dir_;
   ProgressPrinter& printer_;
   StopSignal& stop_;
+  const int64_t resident_at_start_ = resident_bytes();
   ThreadPool pool_;
   DatasetSpec spec_;
   Dataset data_;
   Graphs graphs_;
+  MemoryPlan memory_;  // before anything large is allocated
   ModelState weights_;
   Forward forward_;
   Evaluator evaluator_;

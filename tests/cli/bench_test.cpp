@@ -53,6 +53,14 @@ TEST(Bench, NeedsNoDataAndReportsEveryOp) {
   EXPECT_EQ(json["ops"]["linear"]["flops"], 2 * 32 * (23 * 23 + 23 * 16 + 23 * 4 + 2 * (8 * 4 + 4)));
 }
 
+TEST(Bench, ModelsThatDoNotFitAreRefused) {
+  const TempDir dir;
+  std::ofstream(dir / "c.yaml") << kConfig;
+  const ProcessResult r = run_mtrank({"bench", dir / "c.yaml", "--set", "train.memory=1MiB"});
+  EXPECT_EQ(r.code, 5);
+  EXPECT_THAT(r.err, HasSubstr("1.0 MiB are free"));
+}
+
 TEST(Bench, UsageErrors) {
   const TempDir dir;
   std::ofstream(dir / "c.yaml") << kConfig;
