@@ -290,6 +290,15 @@ TEST_F(TrainTest, AGradientTooLargeToBeSummedNamesItsFeature) {
   EXPECT_THAT(r.err, ContainsRegex("step [0-9]+: the gradient of .*sample.* of the run"));
 }
 
+TEST_F(TrainTest, AJobOverItsMemoryIsRefusedWithTheNumbers) {
+  const ProcessResult r = train("run", {"--set", "train.memory=1MiB"});
+  EXPECT_EQ(r.code, 5);
+  EXPECT_THAT(r.err,
+              AllOf(HasSubstr("this job needs about "), HasSubstr("1.0 MiB are free"), HasSubstr("train.memory")));
+  EXPECT_FALSE(disk::is_file(path("run/metrics.jsonl")));
+  EXPECT_EQ(train("run").code, 0) << "the directory is still free";
+}
+
 TEST_F(TrainTest, AWarmStartReportsAndIsPartOfTheRun) {
   bundle("first");
   const Arguments warm = {
