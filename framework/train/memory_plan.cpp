@@ -147,8 +147,7 @@ MemoryPlan plan_memory(const Config& config, const Plan& training, const Plan& s
            {"packed weights", bytes(training.packed_bytes)},
            {"activations", bytes(training.arena_bytes) * size.threads},
            {"working memory of matrix products", gemm_bytes(training) * size.threads},
-           // Evaluation, and once more for the rows that the bundle is checked with when it is written.
-           {"scoring", 2 * bytes(scoring.packed_bytes) + bytes(scoring.arena_bytes) * (size.threads + 1)},
+           {"scoring", bytes(scoring.packed_bytes) + bytes(scoring.arena_bytes) * size.threads},
            {"evaluation", size.data.eval_rows * measured * kEvaluatedRow},
            {"batches", batch_bytes(config, size) * kBatches},
            {"encoded rows", size.data.window_bytes + size.data.window_rows * 8 + size.data.stored_bytes},
