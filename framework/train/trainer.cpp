@@ -112,6 +112,9 @@ class Trainer {
     write_file_atomically(dir_.config(), state_.config);
     write_file_atomically(dir_.environment(), environment_json("cpu", pool_.threads()));
     if (!options_.resume || !resume()) initialize();
+    if (const int64_t warmup = config_.train.schedule.warmup_steps; warmup > total_steps_)
+      printer_.message("warning: the warm-up of " + std::to_string(warmup) + " steps is longer than the run of " +
+                       std::to_string(total_steps_) + ": the learning rate never gets to its full size");
     log_ = std::make_unique<RunLog>(dir_, printer_, state_.step);
     try {
       loop();
@@ -176,7 +179,7 @@ class Trainer {
     stream->seek(state_.epoch, state_.sample);
     PrefetchSource source(std::move(stream));
     window_.restart(seconds_now(), 0);
-    last_checkpoint_ = last_evaluation_ = seconds_now();
+    last_checkpoint_ = seconds_now();
     for (Batch batch; !state_.done;) {
       const bool more = source.next(batch);
       MTRANK_ASSERT(more);
@@ -204,7 +207,7 @@ class Trainer {
     }
     state_.done = state_.step >= total_steps_;
     state_.evaluation_due =
-        data_.has(Part::valid) && (state_.done || due(config_.eval.every, epoch_ends, last_evaluation_));
+        data_.has(Part::valid) && (state_.done || due(config_.eval.every, epoch_ends));
     if (epoch_ends && !state_.done) source.seek(state_.epoch, 0);
     note(result, batch.rows, factor, source);
     const double begin = seconds_now();
@@ -212,7 +215,8 @@ class Trainer {
     window_.take_out(seconds_now() - begin);
   }
 
-  bool due(const Interval& every, bool epoch_ends, double last) const {
+  /// `last`: when it was last done, for intervals of time; only checkpoints have those.
+  bool due(const Interval& every, bool epoch_ends, double last = 0) const {
     switch (every.unit) {
       case Interval::Unit::epochs:
         return epoch_ends && state_.epoch % every.count == 0;
@@ -234,7 +238,6 @@ class Trainer {
   bool evaluate_valid() {
     const EvalRecord record = evaluate(Part::valid, state_.step);
     state_.evaluation_due = false;
-    last_evaluation_ = seconds_now();
     if (!config_.eval.best) return false;
     const MetricDirection direction = parse_metric(config_.eval.best->metric.text()).info->direction;
     const bool is_best = state_.take_evaluation(best_value(*config_.eval.best, record).value, direction);
@@ -334,7 +337,7 @@ class Trainer {
   std::vector<std::string> tasks_;
   int64_t steps_per_epoch_ = 0, total_steps_ = 0;
   int64_t saved_step_ = -1;  ///< of the newest checkpoint that holds this state
-  double last_checkpoint_ = 0, last_evaluation_ = 0;
+  double last_checkpoint_ = 0;
   StepWindow window_;
 };
 

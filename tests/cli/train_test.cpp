@@ -246,7 +246,7 @@ TEST_F(TrainTest, ASignalCutsAnEvaluationShortAndTheResumedRunBeginsWithIt) {
   Arguments resume = slow;
   resume.push_back("--resume");
   bool seen = false;
-  for (int i = 0; i < 30 && !seen; ++i) {
+  for (int i = 0; i < 200 && !seen; ++i) {
     const std::string run = "run" + std::to_string(i), log = path(run + "/metrics.jsonl");
     interrupted(run, slow, SIGTERM, [&] { return disk::is_file(log) && !contents(run + "/metrics.jsonl").empty(); });
     if (checkpoints(run).empty() || !newest_state(run)["evaluation_due"]) continue;
@@ -270,6 +270,21 @@ TEST_F(TrainTest, ASignalWhileDataIsReadEndsTheRun) {
   EXPECT_EQ(code, 143);
   EXPECT_TRUE(checkpoints("run").empty()) << "nothing was trained yet";
   EXPECT_EQ(train("run", {"--set", "train.max_steps=1"}).code, 0) << "the directory is still free";
+}
+
+TEST_F(TrainTest, AWarmUpLongerThanTheRunIsAWarning) {
+  const ProcessResult r = train("run", {"--set", "train.max_steps=3", "--set", "train.schedule.warmup_steps=3"});
+  EXPECT_EQ(r.out.find("warm-up"), std::string::npos) << r.out;
+  const ProcessResult longer =
+      train("longer", {"--set", "train.epochs=1", "--set", "train.schedule.warmup_steps=100000"});
+  EXPECT_EQ(longer.code, 0) << longer.err;
+  EXPECT_NE(longer.out.find("warning: the warm-up of 100000 steps is longer than the run"), std::string::npos);
+}
+
+TEST_F(TrainTest, EvaluationsByTheClockAreRefused) {
+  const ProcessResult r = train("run", {"--set", "eval.every=90 seconds"});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_NE(r.err.find("depend on the machine's speed"), std::string::npos) << r.err;
 }
 
 TEST_F(TrainTest, ALossThatIsNotFiniteStopsTheRun) {
