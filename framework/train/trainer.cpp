@@ -206,8 +206,7 @@ class Trainer {
       state_.sample = 0;
     }
     state_.done = state_.step >= total_steps_;
-    state_.evaluation_due =
-        data_.has(Part::valid) && (state_.done || due(config_.eval.every, epoch_ends));
+    state_.evaluation_due = data_.has(Part::valid) && (state_.done || due(config_.eval.every, epoch_ends));
     if (epoch_ends && !state_.done) source.seek(state_.epoch, 0);
     note(result, batch.rows, factor, source);
     const double begin = seconds_now();
