@@ -263,6 +263,58 @@ TEST_F(TrainTest, ASignalCutsAnEvaluationShortAndTheResumedRunBeginsWithIt) {
   EXPECT_TRUE(seen) << "no signal hit an evaluation";
 }
 
+/// A model whose steps and checkpoints take long enough to be hit by a second signal.
+const Arguments kLarge = {"--set", "model.experts.hidden=[2000, 1000]",
+                          "--set", "train.batch_size=400",
+                          "--set", "train.epochs=3",
+                          "--set", "eval.every=10 epochs",
+                          "--set", "eval.best=null"};
+
+TEST_F(TrainTest, ASecondSignalEndsTheRunBeforeItsStepIsDone) {
+  const std::string expected = bundle("reference", kLarge);
+  Arguments resume = kLarge;
+  resume.push_back("--resume");
+  for (const auto& [signal, code] : {std::pair{SIGINT, 130}, std::pair{SIGTERM, 143}}) {
+    const std::string run = "run" + std::to_string(code), log = run + ".log";
+    Child child(command(run, kLarge), path(log));
+    while (child.running() && contents(log).find("step 1/3") == std::string::npos)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    child.signal(signal);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_TRUE(child.running()) << "the first one waits for the step's end: " << contents(log);
+    child.signal(signal);
+    EXPECT_EQ(child.wait(), code);
+    EXPECT_THAT(contents(log), Not(HasSubstr("stopped by a signal"))) << "that comes after the checkpoint";
+    EXPECT_TRUE(checkpoints(run).empty());
+    EXPECT_EQ(bundle(run, resume), expected);
+  }
+}
+
+TEST_F(TrainTest, ASecondSignalDoesNotWaitForTheCheckpoint) {
+  const std::string expected = bundle("reference", kLarge);
+  Arguments resume = kLarge;
+  resume.push_back("--resume");
+  bool seen = false;
+  for (int i = 0; i < 50 && !seen; ++i) {
+    const std::string run = "run" + std::to_string(i), saved = path(run + "/checkpoints");
+    Child child(command(run, kLarge), path(run + ".log"));
+    while (child.running() && contents(run + ".log").find("step 1/3") == std::string::npos)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    child.signal(SIGTERM);
+    while (child.running() && (!disk::is_directory(saved) || disk::list(saved).empty())) std::this_thread::yield();
+    child.signal(SIGTERM);
+    EXPECT_EQ(child.wait(), 143);
+    if (!checkpoints(run).empty()) continue;
+    ASSERT_EQ(disk::list(saved).size(), 1u);
+    EXPECT_THAT(disk::list(saved)[0], ::testing::StartsWith("partial-"));
+    EXPECT_THAT(contents(run + ".log"), Not(HasSubstr("stopped by a signal")));
+    EXPECT_EQ(bundle(run, resume), expected);
+    for (const std::string& name : disk::list(saved)) EXPECT_THAT(name, Not(::testing::StartsWith("partial-")));
+    seen = true;
+  }
+  EXPECT_TRUE(seen) << "no signal hit a checkpoint";
+}
+
 TEST_F(TrainTest, ASignalWhileDataIsReadEndsTheRun) {
   disk::Output(path("train.csv")).write(tiny_log(100000, 1));
   const int code =
