@@ -34,8 +34,8 @@ std::vector<Lifetime> lifetimes(const Plan& plan) {
     int& at = index[static_cast<size_t>(root)];
     if (at < 0) {
       at = static_cast<int>(lives.size());
-      const int64_t bytes =
-          round_up(plan.capacity * plan.place(root).ld * static_cast<int64_t>(dtype_size(plan.dtype)), kAlign);
+      const int64_t bytes = round_up(
+          plan.capacity * plan.place(root).ld * static_cast<int64_t>(dtype_size(plan.place(root).dtype)), kAlign);
       lives.push_back({root, bytes, node, node});
     }
     lives[static_cast<size_t>(at)].last = node;
@@ -100,28 +100,29 @@ int64_t sparse_ordinal(const Graph& graph, ValueId gradient) {
 Place place_root(Plan& plan, ValueId id) {
   const Graph& graph = plan.graph;
   const Value& value = graph.value(id);
-  const int64_t line = kAlign / static_cast<int64_t>(dtype_size(plan.dtype));
+  const DType dtype = stored_as(value, plan.dtype);
+  const int64_t line = kAlign / static_cast<int64_t>(dtype_size(dtype));
   switch (value.kind) {
     case ValueKind::input:
-      return {Region::input, append(plan.inputs, id), value.cols, 0};
+      return {Region::input, append(plan.inputs, id), value.cols, 0, dtype};
     case ValueKind::ids:
-      return {Region::ids, append(plan.ids, id), 1, 0};
+      return {Region::ids, append(plan.ids, id), 1, 0, dtype};
     case ValueKind::scalar:
-      return {Region::scalar, append(plan.scalars, id), 1, 0};
+      return {Region::scalar, append(plan.scalars, id), 1, 0, dtype};
     case ValueKind::param:
-      return {Region::param, ordinal(graph.params, id), value.cols, 0};
+      return {Region::param, ordinal(graph.params, id), value.cols, 0, dtype};
     case ValueKind::table:
-      return {Region::table, ordinal(graph.tables, id), value.cols, 0};
+      return {Region::table, ordinal(graph.tables, id), value.cols, 0, dtype};
     case ValueKind::sparse_gradient:
-      return {Region::sparse_gradient, sparse_ordinal(graph, id), value.cols, 0};
+      return {Region::sparse_gradient, sparse_ordinal(graph, id), value.cols, 0, dtype};
     case ValueKind::loss:
-      return {Region::loss, ordinal(graph.losses, id), 1, 0};
+      return {Region::loss, ordinal(graph.losses, id), 1, 0, dtype};
     case ValueKind::activation:
     case ValueKind::gradient:
       break;
   }
   // One column is stored densely; wider rows start on a cache line.
-  return {Region::arena, 0, value.cols == 1 ? 1 : round_up(value.cols, line), 0};
+  return {Region::arena, 0, value.cols == 1 ? 1 : round_up(value.cols, line), 0, dtype};
 }
 
 void place_param_gradients(Plan& plan) {
@@ -130,7 +131,7 @@ void place_param_gradients(Plan& plan) {
     const ValueId gradient = plan.graph.gradient_of[static_cast<size_t>(param)];
     if (gradient == kNoValue) continue;
     plan.places[static_cast<size_t>(gradient)] = {Region::param_gradient, static_cast<int64_t>(p),
-                                                  plan.graph.value(param).cols, 0};
+                                                  plan.graph.value(param).cols, 0, plan.place(param).dtype};
   }
 }
 
@@ -175,6 +176,12 @@ bool has_single_writers(const Plan& plan) {
 }
 
 }  // namespace
+
+DType stored_as(const Value& value, DType plan) {
+  if (plan != DType::bf16) return plan;
+  const bool wide = value.batch && value.cols > 1 && value.kind != ValueKind::ids;
+  return wide ? DType::bf16 : DType::f32;
+}
 
 Plan make_plan(Graph graph, int64_t capacity, DType dtype) {
   Plan plan;

@@ -27,6 +27,7 @@ struct Place {
   int64_t at = 0;
   int64_t ld = 0;      ///< elements from row to row
   int64_t column = 0;  ///< first column, for a view
+  DType dtype = DType::f32;
 };
 
 /// A weight that the matrix kernel wants packed once a step.
@@ -37,6 +38,10 @@ struct PackedWeight {
   size_t offset = 0;  ///< bytes into the packed buffer
   size_t group_bytes = 0;
 };
+
+/// What a value is stored as in a plan of `plan`: bf16 is for what has several columns. A single column is a logit, a
+/// label or a weight, which stay f32; so do weights, tables and their gradients.
+DType stored_as(const Value& value, DType plan);
 
 /// A graph plus every decision about its memory, for shards of at most `capacity` rows. Made before anything is
 /// allocated; `mtrank plan` prints it.

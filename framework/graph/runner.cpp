@@ -39,7 +39,7 @@ class Resolver {
     view.rows = value.batch ? rows_.count : value.rows;
     view.cols = value.cols;
     if (place.column)
-      view.data = static_cast<std::byte*>(view.data) + static_cast<size_t>(place.column) * dtype_size(plan_.dtype);
+      view.data = static_cast<std::byte*>(view.data) + static_cast<size_t>(place.column) * dtype_size(place.dtype);
     return view;
   }
 

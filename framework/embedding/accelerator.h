@@ -1,0 +1,114 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "framework/core/tensor.h"
+#include "framework/embedding/optimizer.h"
+#include "framework/embedding/table.h"
+#include "framework/graph/graph.h"
+#include "framework/graph/parameters.h"
+
+/// What stands between the trainer and a device that has memory of its own. This header is all that the rest of the
+/// product knows of CUDA: whether a build has it is decided by what is linked.
+namespace mtrank {
+
+/// A model's weights and what its optimisers remember, on the host.
+struct HostModel {
+  const ParameterLayout* layout = nullptr;
+  float* weights = nullptr;             ///< laid out as `layout` says
+  SlotPointers slots{};                 ///< of the dense optimiser, by number of its slot; null where it has none
+  std::vector<EmbeddingTable*> tables;  ///< in the order of the training graph's tables
+};
+
+/// What a job asks of an accelerator. What it points to lives as long as the accelerator.
+struct AcceleratorJob {
+  Graph training, scoring;
+  HostModel model;
+  const OptimizerSettings* dense_optimizer = nullptr;
+  DType dtype = DType::f32;         ///< of activations and weight copies: f32 or bf16
+  bool tf32 = false;                ///< products of f32 in TF32
+  int64_t batch = 0;                ///< most rows of a step
+  int64_t eval_batch = 0;           ///< most rows of a call of `score`
+  std::vector<double> ids_per_row;  ///< by id input of the training plan: what lists are given room for
+  std::optional<double> clip_norm;  ///< of the dense gradients
+  uint64_t seed = 0;                ///< of dropout and initial weights
+  bool graph = true;                ///< replay a captured graph; false: launch every kernel every time, same bits
+};
+
+/// A batch on the host; need not outlive the call it is given to. In the order of a plan's inputs, ids and scalars.
+struct HostBatch {
+  int64_t rows = 0;
+  uint64_t first_sample = 0;
+  std::span<const View> inputs;  ///< f32
+  std::span<const IdsView> ids;
+  std::span<const View> scalars;  ///< one double each
+};
+
+/// What a step reports. Where it is not finite, that step and those submitted after it changed nothing.
+struct AcceleratorStep {
+  std::vector<double> loss;  ///< by loss of the graph, as the graph scales it
+  double norm_squared = 0;   ///< of the dense gradients, before clipping
+  bool finite = true;
+};
+
+/// Seconds a step by node of the training graph, and by phase (what is no node: copies, sort, updates).
+struct AcceleratorProfile {
+  std::vector<double> node_seconds;
+  std::vector<std::pair<std::string, double>> phases;
+};
+
+struct AcceleratorRegion {
+  std::string what;
+  int64_t bytes = 0;
+};
+
+/// A device that trains and scores a model.
+class Accelerator {
+ public:
+  virtual ~Accelerator() = default;
+
+  /// The host's weights and state to the device, and back. `download` waits for all steps.
+  virtual void upload() = 0;
+  virtual void download() = 0;
+  /// Draws every weight on the device, with the numbers that the host would draw, and resets the optimisers.
+  virtual void initialize() = 0;
+
+  /// Starts step `step` (from 1 on; learning rates are multiplied by `lr_factor`) and returns once the batch is copied:
+  /// the device works while the host prepares the next one. At most kDepth steps may be under way.
+  virtual void submit(const HostBatch& batch, int64_t step, double lr_factor) = 0;
+  /// Waits for the oldest step that was submitted and not collected.
+  virtual AcceleratorStep collect() = 0;
+  static constexpr int kDepth = 2;
+
+  /// By output of the scoring graph: its scores, `rows` floats each.
+  virtual void score(const HostBatch& batch, std::span<float* const> scores) = 0;
+
+  /// The gradients of the last step, for tests: laid out as the weights are.
+  virtual std::vector<float> gradient() = 0;
+
+  /// Times every node and phase of a step on this batch; changes weights as steps do.
+  virtual AcceleratorProfile profile(const HostBatch& batch, int64_t step) = 0;
+
+  /// What it took of the device's memory.
+  virtual std::vector<AcceleratorRegion> memory() const = 0;
+  /// Name, driver, library versions and the algorithms chosen, as JSON text for env.json.
+  virtual std::string environment() const = 0;
+};
+
+/// Whether this build can have one.
+bool accelerator_built();
+/// Null when this machine has none that can be used; `why` says so in one line.
+bool accelerator_present(std::string* why);
+/// What a job would take, without a device.
+std::vector<AcceleratorRegion> plan_accelerator(const AcceleratorJob& job);
+/// Throws ConfigError in a build without one, ResourceError with the plan's numbers where there is no usable device or
+/// too little of its memory.
+std::unique_ptr<Accelerator> open_accelerator(AcceleratorJob job);
+
+}  // namespace mtrank
