@@ -111,7 +111,7 @@ int plan(const Options& options) {
   const Plan scoring = make_plan(build_model(config, rows, ModelUse::scoring, diagnostics), Forward::kBlock);
   diagnostics.throw_if_errors(color_wanted());
 
-  if (options.nodes) fmt::print("{}\n", to_text(training.graph));
+  if (options.nodes) fmt::print("{}\n", to_text(training));
   fmt::print("{}: {} values, {} nodes ({} forward), batch {} in {} shards of {}, {} threads\n\n", config.name,
              training.graph.values.size(), training.graph.nodes.size(), training.graph.forward_nodes,
              config.train.batch_size, size.logical_shards, shard, threads);
@@ -135,7 +135,8 @@ Run plan_command(CLI::App& app) {
   app.add_option("--vocabulary-rows", options->vocabulary_rows,
                  "suppose vocabularies of so many rows, and read no data")
       ->check(CLI::PositiveNumber);
-  app.add_flag("--nodes", options->nodes, "also every value and node of the training graph, in order");
+  app.add_flag("--nodes", options->nodes,
+               "also every value and node of the training step, in order, and where they lie");
   return [options] { return plan(*options); };
 }
 

@@ -104,7 +104,10 @@ std::string attribute_text(const Attribute& attribute) {
   return text + "]";
 }
 
-std::string value_text(const Graph& graph, const Value& value) {
+}  // namespace
+
+std::string value_text(const Graph& graph, ValueId id) {
+  const Value& value = graph.value(id);
   std::string text = std::string(value_kind_name(value.kind)) + " " + value.name + " [" +
                      (value.batch ? "B" : std::to_string(value.rows)) + ", " + std::to_string(value.cols) + "]";
   if (value.base != kNoValue)
@@ -117,18 +120,16 @@ std::string node_text(const Graph& graph, const OpNode& node) {
   auto name = [&](ValueId id) { return id == kNoValue ? std::string("-") : graph.value(id).name; };
   std::string text;
   for (size_t i = 0; i < node.outputs.size(); ++i)
-    text += (i ? ", " : "") + name(node.outputs[i]) + (node.accumulate[i] ? " +" : "");
-  text += " = " + std::string(node.op->name) + "(";
+    text += (i ? ", " : "") + name(node.outputs[i]) + (node.accumulate[i] ? " +=" : " =");
+  text += " " + std::string(node.op->name) + "(";
   for (size_t i = 0; i < node.inputs.size(); ++i) text += (i ? ", " : "") + name(node.inputs[i]);
   for (const auto& [key, value] : node.attributes.list()) text += "; " + key + "=" + attribute_text(value);
   return text + ")";
 }
 
-}  // namespace
-
 std::string to_text(const Graph& graph) {
   std::string text = "values\n";
-  for (const Value& value : graph.values) text += "  " + value_text(graph, value) + "\n";
+  for (size_t i = 0; i < graph.values.size(); ++i) text += "  " + value_text(graph, static_cast<ValueId>(i)) + "\n";
   text += "nodes\n";
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     if (n == graph.forward_nodes) text += "gradient\n";

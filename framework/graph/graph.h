@@ -103,7 +103,12 @@ struct Graph {
 /// The nodes that `graph.outputs` need, and nothing else: what is stored in a bundle and run by serving.
 Graph forward_only(const Graph& graph);
 
-/// One line a value and a node, stable, for people and for golden tests.
+/// One line a value and a node, stable, for people and for tests. A node's outputs say whether they are written (=) or
+/// added to (+=).
 std::string to_text(const Graph& graph);
+/// "activation deep/linear [B, 4] = h[:, 9:13]".
+std::string value_text(const Graph& graph, ValueId id);
+/// "dx +=, dw = linear_gradient(dy, x, w; groups=2)".
+std::string node_text(const Graph& graph, const OpNode& node);
 
 }  // namespace mtrank

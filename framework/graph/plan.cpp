@@ -73,6 +73,7 @@ void place_arena(Plan& plan) {
     life->offset = lowest_fit(placed, *life);
     placed.push_back(life);
     plan.places[static_cast<size_t>(life->root)].at = life->offset;
+    plan.lives[static_cast<size_t>(life->root)] = {static_cast<int>(life->first), static_cast<int>(life->last)};
     plan.arena_bytes = std::max(plan.arena_bytes, static_cast<size_t>(life->offset + life->bytes));
   }
 }
@@ -189,6 +190,7 @@ Plan make_plan(Graph graph, int64_t capacity, DType dtype) {
   plan.dtype = dtype;
   plan.capacity = capacity;
   plan.places.resize(plan.graph.values.size());
+  plan.lives.resize(plan.graph.values.size());
   for (size_t i = 0; i < plan.graph.values.size(); ++i)
     if (plan.graph.values[i].base == kNoValue) plan.places[i] = place_root(plan, static_cast<ValueId>(i));
   place_param_gradients(plan);

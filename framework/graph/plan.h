@@ -30,6 +30,12 @@ struct Place {
   DType dtype = DType::f32;
 };
 
+/// The first and the last node that touch a value of the arena; outputs live until one past the last node.
+struct Life {
+  int first = -1;
+  int last = -1;
+};
+
 /// A weight that the matrix kernel wants packed once a step.
 struct PackedWeight {
   ValueId value = kNoValue;
@@ -50,6 +56,7 @@ struct Plan {
   DType dtype = DType::f32;
   int64_t capacity = 0;
   std::vector<Place> places;     // by value
+  std::vector<Life> lives;       // by value; none where the memory is another's or not of the arena
   std::vector<int> node_packed;  // by node: index into `packed`, or -1
   std::vector<PackedWeight> packed;
   std::vector<ValueId> inputs, ids, scalars;  // in the order of Place::at
@@ -62,5 +69,9 @@ struct Plan {
 };
 
 Plan make_plan(Graph graph, int64_t capacity, DType dtype = DType::f32);
+
+/// Every decision, one line a value, node and packed weight, in the order in which they run. Stable, for people and for
+/// golden tests. Offsets and sizes are bytes, leading dimensions elements.
+std::string to_text(const Plan& plan);
 
 }  // namespace mtrank
