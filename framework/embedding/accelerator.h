@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "framework/core/tensor.h"
+#include "framework/core/thread_pool.h"
 #include "framework/embedding/optimizer.h"
 #include "framework/embedding/table.h"
 #include "framework/graph/graph.h"
@@ -26,6 +27,14 @@ struct HostModel {
   std::vector<EmbeddingTable*> tables;  ///< in the order of the training graph's tables
 };
 
+/// What a batch's ids of one feature are given room for. A batch that needs more is slower once: room is made for it.
+struct IdsRoom {
+  std::string name;   ///< of the graphs' value
+  bool list = false;  ///< false: one id a row
+  bool weighted = false;
+  double per_row = 1;  ///< list: ids a row, on the average of a batch
+};
+
 /// What a job asks of an accelerator. What it points to lives as long as the accelerator.
 struct AcceleratorJob {
   Graph training, scoring;
@@ -35,8 +44,9 @@ struct AcceleratorJob {
   bool tf32 = false;                ///< products of f32 in TF32
   int64_t batch = 0;                ///< most rows of a step
   int64_t eval_batch = 0;           ///< most rows of a call of `score`
-  std::vector<double> ids_per_row;  ///< by id input of the training plan: what lists are given room for
+  std::vector<IdsRoom> ids;         ///< by name: every feature that a graph looks up
   std::optional<double> clip_norm;  ///< of the dense gradients
+  ThreadPool* pool = nullptr;       ///< copies batches to where the device takes them from
   uint64_t seed = 0;                ///< of dropout and initial weights
   bool graph = true;                ///< replay a captured graph; false: launch every kernel every time, same bits
 };

@@ -8,7 +8,7 @@
 
 namespace mtrank {
 
-Evaluator::Evaluator(const Config& config, Forward& forward, ThreadPool& pool)
+Evaluator::Evaluator(const Config& config, ForwardPass& forward, ThreadPool& pool)
     : config_(config), forward_(forward), pool_(pool) {
   for (const Task& task : config.tasks)
     measured_.push_back({task.name, forward.output(kTaskOutput + task.name), task.label,

@@ -17,7 +17,7 @@ class Evaluator {
   using Warn = std::function<void(const std::string&)>;
 
   /// `forward` has the outputs of build_model(scoring). Everything must live as long as this.
-  Evaluator(const Config& config, Forward& forward, ThreadPool& pool);
+  Evaluator(const Config& config, ForwardPass& forward, ThreadPool& pool);
 
   /// Scores the rest of the source's epoch. `step` is what the record says.
   EvalRecord run(BatchSource& source, const std::string& split, int64_t step, const Warn& warn);
@@ -38,7 +38,7 @@ class Evaluator {
   void collect(const Batch& batch, const InputSchema& schema, Columns& columns);
 
   const Config& config_;
-  Forward& forward_;
+  ForwardPass& forward_;
   ThreadPool& pool_;
   std::vector<Measured> measured_;
   std::vector<std::vector<float>> scores_;

@@ -4,6 +4,13 @@
 
 namespace mtrank {
 
+int ForwardPass::output(const std::string& name) const {
+  const std::vector<NamedValue>& outputs = graph().outputs;
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i].name == name) return static_cast<int>(i);
+  return -1;
+}
+
 Forward::Forward(Graph graph, const InputSchema& schema, std::vector<View> params, std::vector<View> tables,
                  int threads)
     : plan_(make_plan(std::move(graph), kBlock)),
@@ -23,12 +30,6 @@ Forward::Forward(Graph graph, const InputSchema& schema, std::vector<View> param
 void Forward::refresh(ThreadPool& pool) {
   pool.run(static_cast<int>(plan_.packed.size()),
            [&](int part, int) { pack_weight(plan_, static_cast<size_t>(part), params_, packed_); });
-}
-
-int Forward::output(const std::string& name) const {
-  for (size_t i = 0; i < plan_.graph.outputs.size(); ++i)
-    if (plan_.graph.outputs[i].name == name) return static_cast<int>(i);
-  return -1;
 }
 
 void Forward::run(ThreadPool& pool, const Batch& batch, std::vector<std::vector<float>>& scores) {

@@ -29,6 +29,8 @@ class DenseUpdate {
   int64_t size() const { return n_; }
   const OptimizerSettings& settings() const { return settings_; }
   std::span<const DenseState> state() const { return state_; }
+  /// By number of the optimiser's slot, null where it has none.
+  SlotPointers slots() const { return slots_; }
 
  private:
   OptimizerSettings settings_;

@@ -1,0 +1,107 @@
+#include "cuda/runner.h"
+
+#include <nvtx3/nvToolsExt.h>
+
+#include "cuda/launch.h"
+#include "framework/ops/ops.h"
+
+namespace mtrank::cuda {
+namespace {
+
+struct Row {
+  const Op* op;
+  Launch launch;
+};
+
+/// Every op of ops.def: one without a launch does not link.
+constexpr Row kLaunches[] = {
+#define MTRANK_OP(name) {&ops::name, launches::name},
+#include "framework/ops/ops.def"
+#undef MTRANK_OP
+};
+
+Launch launch_of(const Op* op) {
+  for (const Row& row : kLaunches)
+    if (row.op == op) return row.launch;
+  MTRANK_ASSERT(!"an op of ops.def");
+  return nullptr;
+}
+
+template <class T>
+std::vector<T> copy(std::span<const T> list) {
+  return {list.begin(), list.end()};
+}
+
+}  // namespace
+
+Runner::Runner(const Plan& plan, const DeviceBindings& b, uint64_t seed)
+    : plan_(plan),
+      seed_(seed),
+      params_(copy(b.params)),
+      gradients_(copy(b.param_gradients)),
+      inputs_(copy(b.inputs)),
+      scalars_(copy(b.scalars)),
+      tables_(copy(b.tables)),
+      sparse_(copy(b.sparse_gradients)),
+      ids_(copy(b.ids)),
+      arena_(b.arena) {
+  for (size_t l = 0; l < plan.graph.losses.size(); ++l)
+    losses_.push_back({.data = b.losses + l, .rows = 1, .cols = 1, .ld = 1, .dtype = DType::f64});
+  for (const OpNode& node : plan.graph.nodes) {
+    Node bound{&node, launch_of(node.op), {}, {}};
+    for (ValueId id : node.inputs) bound.in.push_back(view(id));
+    for (ValueId id : node.outputs) bound.out.push_back(view(id));
+    nodes_.push_back(std::move(bound));
+  }
+}
+
+DeviceView Runner::view(ValueId id) const {
+  if (id == kNoValue) return {};
+  const Place& place = plan_.place(id);
+  const Value& value = plan_.graph.value(id);
+  const auto at = static_cast<size_t>(place.at);
+  DeviceView view;
+  switch (place.region) {
+    case Region::arena:
+      view = {.data = arena_ + at, .ld = place.ld, .dtype = place.dtype};
+      break;
+    case Region::param:
+      view = params_[at];
+      break;
+    case Region::param_gradient:
+      view = gradients_[at];
+      break;
+    case Region::input:
+      view = inputs_[at];
+      break;
+    case Region::scalar:
+      return scalars_[at];
+    case Region::table:
+      view = tables_[at];
+      break;
+    case Region::sparse_gradient:
+      view = sparse_[at];
+      break;
+    case Region::loss:
+      return losses_[at];
+    case Region::ids:
+      return {.data = const_cast<DeviceIds*>(&ids_[at])};
+    case Region::none:
+      return {};
+  }
+  view.rows = value.batch ? plan_.capacity : value.rows;
+  view.cols = value.cols;
+  if (place.column) view.data = view.as<std::byte>() + static_cast<size_t>(place.column) * dtype_size(view.dtype);
+  return view;
+}
+
+void Runner::run(size_t begin, size_t end, const Context& context) const {
+  for (size_t n = begin; n < end; ++n) {
+    const Node& node = nodes_[n];
+    nvtxRangePushA(node.node->op->name);
+    node.launch({*node.node, node.in, node.out, node.node->accumulate, plan_.capacity, seed_, context});
+    nvtxRangePop();
+  }
+}
+
+}  // namespace mtrank::cuda
