@@ -17,14 +17,15 @@ std::string where(const char* call, const char* file, int line) {
 }  // namespace
 
 void fail(cudaError_t error, const char* call, const char* file, int line) {
-  const std::string message =
-      "CUDA: " + std::string(cudaGetErrorString(error)) + " (" + cudaGetErrorName(error) + "), " + where(call, file, line);
+  const std::string message = "CUDA: " + std::string(cudaGetErrorString(error)) + " (" + cudaGetErrorName(error) +
+                              "), " + where(call, file, line);
   if (error == cudaErrorMemoryAllocation) throw ResourceError(message);
   throw Error(ExitCode::bug, message);
 }
 
 void fail(cublasStatus_t status, const char* call, const char* file, int line) {
-  throw Error(ExitCode::bug, "cuBLASLt: " + std::string(cublasLtGetStatusString(status)) + ", " + where(call, file, line));
+  throw Error(ExitCode::bug,
+              "cuBLASLt: " + std::string(cublasLtGetStatusString(status)) + ", " + where(call, file, line));
 }
 
 std::string gib(size_t bytes) {

@@ -17,7 +17,8 @@ constexpr int64_t kChunk = int64_t{1} << 18;  // bytes of a copying task
 int64_t padded(int64_t cols, DType dtype) { return round_up(cols, 64 / static_cast<int64_t>(dtype_size(dtype))); }
 
 template <class T>
-__global__ void unpack_rows(const float* __restrict__ in, int64_t cols, T* __restrict__ out, int64_t ld, int64_t count) {
+__global__ void unpack_rows(const float* __restrict__ in, int64_t cols, T* __restrict__ out, int64_t ld,
+                            int64_t count) {
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= count) return;
   const int64_t row = i / cols, col = i - row * cols;
@@ -131,7 +132,7 @@ void Slot::fill(const HostBatch& batch, ThreadPool& pool) {
   for (size_t f = 0; f < layout_.ids().size(); ++f) {
     const StagedLayout::Ids& to = layout_.ids()[f];
     const IdsView& from = batch.ids[f];
-    MTRANK_ASSERT(to.list == (from.offsets != nullptr) && to.weighted == (from.weights != nullptr));
+    MTRANK_ASSERT(to.list == (from.offsets != nullptr));
     int64_t first = 0, count = rows;
     if (to.list) {
       first = from.offsets[0];
@@ -143,6 +144,7 @@ void Slot::fill(const HostBatch& batch, ThreadPool& pool) {
       add(pieces, base + to.ids + static_cast<size_t>(rows) * 4, nullptr, static_cast<size_t>(rest) * 4, 0xff);
     }
     add(pieces, base + to.ids, from.ids + first, static_cast<size_t>(count) * 4);
+    MTRANK_ASSERT(to.weighted ? from.weights || count == 0 : !from.weights);
     if (to.weighted) add(pieces, base + to.weights, from.weights + first, static_cast<size_t>(count) * 4);
   }
   pool.run(static_cast<int>(pieces.size()), [&](int task, int) {

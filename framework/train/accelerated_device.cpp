@@ -1,5 +1,6 @@
 #include "framework/train/accelerated_device.h"
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <utility>
@@ -145,7 +146,7 @@ AcceleratorJob accelerator_job(const TrainJob& job) {
   out.clip_norm = job.config.train.clip_norm;
   out.seed = static_cast<uint64_t>(job.config.seed);
   out.pool = &job.pool;
-  out.graph = job.config.train.cuda_graph;
+  out.graph = job.graph;
   return out;
 }
 

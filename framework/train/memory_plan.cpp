@@ -98,6 +98,21 @@ double sample_bytes(const Graph& graph, const OpNode& node, std::span<const doub
   return one - none;
 }
 
+/// What a device with memory of its own takes off the host, and the page-locked copies of its batches.
+void leave_to_accelerator(MemoryPlan& plan, int64_t batch) {
+  constexpr std::string_view elsewhere[] = {"gradients of the dense weights",
+                                            "gradients of pooled embeddings",
+                                            "sorted ids",
+                                            "packed weights",
+                                            "activations",
+                                            "working memory of matrix products",
+                                            "scoring"};
+  std::erase_if(plan.regions, [&](const MemoryPlan::Region& region) {
+    return std::find(std::begin(elsewhere), std::end(elsewhere), region.what) != std::end(elsewhere);
+  });
+  plan.regions.push_back({"staged batches", 3 * batch});
+}
+
 }  // namespace
 
 DataSize data_size(const Config& config, const Dataset& data) {
@@ -137,22 +152,24 @@ MemoryPlan plan_memory(const Config& config, const Plan& training, const Plan& s
     weights += table.weights, state += table.state, pooled += table.gradients;
   const auto bytes = [](size_t n) { return static_cast<int64_t>(n); };
   const auto measured = static_cast<int64_t>(config.tasks.size() + config.outputs.size());
-  return {{{"tables", weights},
-           {"optimizer state of the tables", state},
-           {"dense weights", dense},
-           {"optimizer state of the dense weights", dense * dense_state_slots(config)},
-           {"gradients of the dense weights", dense * buffers.subtrees * buffers.levels},
-           {"gradients of pooled embeddings", pooled},
-           {"sorted ids", lookups(config, training, size) * kSortedLookup},
-           {"packed weights", bytes(training.packed_bytes)},
-           {"activations", bytes(training.arena_bytes) * size.threads},
-           {"working memory of matrix products", gemm_bytes(training) * size.threads},
-           {"scoring", bytes(scoring.packed_bytes) + bytes(scoring.arena_bytes) * size.threads},
-           {"evaluation", size.data.eval_rows * measured * kEvaluatedRow},
-           {"batches", batch_bytes(config, size) * kBatches},
-           {"encoded rows", size.data.window_bytes + size.data.window_rows * 8 + size.data.stored_bytes},
-           {"vocabularies", size.data.vocabulary_bytes},
-           {"program", kProgram}}};
+  MemoryPlan plan{{{"tables", weights},
+                   {"optimizer state of the tables", state},
+                   {"dense weights", dense},
+                   {"optimizer state of the dense weights", dense * dense_state_slots(config)},
+                   {"gradients of the dense weights", dense * buffers.subtrees * buffers.levels},
+                   {"gradients of pooled embeddings", pooled},
+                   {"sorted ids", lookups(config, training, size) * kSortedLookup},
+                   {"packed weights", bytes(training.packed_bytes)},
+                   {"activations", bytes(training.arena_bytes) * size.threads},
+                   {"working memory of matrix products", gemm_bytes(training) * size.threads},
+                   {"scoring", bytes(scoring.packed_bytes) + bytes(scoring.arena_bytes) * size.threads},
+                   {"evaluation", size.data.eval_rows * measured * kEvaluatedRow},
+                   {"batches", batch_bytes(config, size) * kBatches},
+                   {"encoded rows", size.data.window_bytes + size.data.window_rows * 8 + size.data.stored_bytes},
+                   {"vocabularies", size.data.vocabulary_bytes},
+                   {"program", kProgram}}};
+  if (size.accelerated) leave_to_accelerator(plan, batch_bytes(config, size));
+  return plan;
 }
 
 std::vector<LayerSize> table_sizes(const Config& config, const Plan& plan, const JobSize& size) {

@@ -28,6 +28,7 @@ struct JobSize {
   int threads = 1;
   int logical_shards = 8;
   DataSize data;
+  bool accelerated = false;  ///< steps and scores run elsewhere: the host holds weights, state and batches
 };
 
 /// Predicted memory of a training job, by what it is for. Made before anything is allocated.

@@ -34,13 +34,14 @@ RunLock take(const std::string& dir, bool resume) {
 
 RunDir::RunDir(std::string dir, bool resume) : dir_(std::move(dir)), lock_(take(dir_, resume)) {}
 
-std::string environment_json(const std::string& device, int threads) {
-  const nlohmann::ordered_json json{
+std::string environment_json(const std::string& device, int threads, const std::string& accelerator) {
+  nlohmann::ordered_json json{
       {"mtrank", MTRANK_VERSION},   {"compiler", __VERSION__},
       {"device", device},           {"cpu", cpu_model()},
       {"kernels", isa_name(isa())}, {"cores", host_cores()},
       {"threads", threads},         {"memory_bytes", host_memory().total},
   };
+  if (!accelerator.empty()) json["accelerator"] = nlohmann::ordered_json::parse(accelerator);
   return json.dump(1) + "\n";
 }
 

@@ -27,7 +27,7 @@ class RunDir {
   RunLock lock_;
 };
 
-/// env.json: what the run ran on. Nothing reads it back; no result depends on it.
-std::string environment_json(const std::string& device, int threads);
+/// env.json: what the run ran on. Nothing reads it back; no result depends on it. `accelerator`: JSON, or empty.
+std::string environment_json(const std::string& device, int threads, const std::string& accelerator);
 
 }  // namespace mtrank

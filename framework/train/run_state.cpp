@@ -24,6 +24,7 @@ std::string to_json(const RunState& s) {
               {"epoch", s.epoch},
               {"sample", s.sample},
               {"logical_shards", s.logical_shards},
+              {"device", s.device},
               {"best", s.best ? Json(*s.best) : Json()},
               {"best_step", s.best_step},
               {"evaluations_since_best", s.evaluations_since_best},
@@ -43,6 +44,7 @@ RunState run_state_from_json(const std::string& text, const std::string& path) {
     s.epoch = json.at("epoch").get<int64_t>();
     s.sample = json.at("sample").get<int64_t>();
     s.logical_shards = json.at("logical_shards").get<int64_t>();
+    s.device = json.at("device").get<std::string>();
     if (!json.at("best").is_null()) s.best = json.at("best").get<double>();
     s.best_step = json.at("best_step").get<int64_t>();
     s.evaluations_since_best = json.at("evaluations_since_best").get<int64_t>();

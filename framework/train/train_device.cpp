@@ -24,7 +24,7 @@ class CpuDevice : public TrainDevice {
   void submit(Batch& batch, int64_t step, double lr_factor) override {
     if (!step_)
       step_ = std::make_unique<TrainStep>(job_.config, job_.graphs.training, job_.schema, job_.state, job_.pool,
-                                          job_.logical_shards);
+                                          static_cast<int>(job_.logical_shards));
     results_.push_back(step_->run(batch, step, lr_factor));
   }
   StepResult collect() override {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -48,8 +49,9 @@ struct TrainJob {
   const InputSchema& schema;
   ModelState& state;
   ThreadPool& pool;
-  int logical_shards;
+  const int64_t& logical_shards;                     ///< read by the first step: a checkpoint may know better
   const std::map<std::string, double>& ids_per_row;  ///< by feature, as DataSize has them
+  bool graph = true;                                 ///< AcceleratorJob::graph
 };
 
 /// Whether train.device asks for an accelerator: `auto` does where there is one. Throws ConfigError where it asks for

@@ -14,8 +14,6 @@ Config load_for_training(const std::string& path, const std::vector<std::string>
   resolve_layers(config, diagnostics);
   diagnostics.throw_if_errors(color_wanted());
   if (diagnostics.warnings()) std::fputs(diagnostics.render(color_wanted()).c_str(), stderr);
-  if (config.train.device == DeviceKind::cuda)
-    throw ConfigError("train.device is cuda, but this build trains on the CPU only: use --device cpu or auto");
   return config;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <csignal>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -23,6 +24,7 @@
 #include "framework/train/schedule.h"
 #include "framework/train/step.h"
 #include "framework/train/stop_signal.h"
+#include "framework/train/train_device.h"
 #include "framework/train/train_setup.h"
 #include "framework/train/warm_start.h"
 #include "models/model.h"
@@ -42,6 +44,11 @@ void check_same_config(const Config& config, const std::string& before, const st
   if (const std::string difference = first_difference(tree, resolved_tree(config)); !difference.empty())
     throw ConfigError("this run was started with another config: " + difference +
                       ". Resume it with the config it was started with, or choose another --out");
+}
+
+/// One process on an accelerator sums a batch as a whole.
+int64_t default_shards(const Config& config) {
+  return config.train.logical_shards.value_or(wants_accelerator(config) ? 1 : 8);
 }
 
 /// Thrown where a signal cuts an evaluation short.
@@ -67,11 +74,11 @@ class StoppableSource : public BatchSource {
 };
 
 /// Predicts what the job takes and refuses one that does not fit.
-MemoryPlan checked_memory(const Config& config, const Dataset& data, const Graphs& graphs, int threads) {
-  const int64_t shards = config.train.logical_shards.value_or(8);
+MemoryPlan checked_memory(const Config& config, const DataSize& data, const Graphs& graphs, int threads) {
+  const int64_t shards = default_shards(config);
   const int64_t rows = (config.train.batch_size + shards - 1) / shards;
   MemoryPlan plan = plan_memory(config, make_plan(graphs.training, rows), make_plan(graphs.scoring, Forward::kBlock),
-                                {threads, static_cast<int>(shards), data_size(config, data)});
+                                {threads, static_cast<int>(shards), data, wants_accelerator(config)});
   require_memory(plan, memory_budget(config));
   return plan;
 }
@@ -90,13 +97,15 @@ class Trainer {
         spec_(dataset_spec(config)),
         data_(spec_, pool_.threads(), [&](const std::string& line) { printer.message(line); }),
         graphs_(build_graphs(config, table_rows(data_.transforms()))),
-        memory_(checked_memory(config, data_, graphs_, pool_.threads())),
+        data_size_(data_size(config, data_)),
+        memory_(checked_memory(config, data_size_, graphs_, pool_.threads())),
         weights_(config, graphs_.training),
-        forward_(graphs_.scoring, data_.schema(), weights_.params_of(graphs_.scoring),
-                 weights_.tables_of(graphs_.scoring), pool_.threads()),
-        evaluator_(config, forward_, pool_),
+        device_(open_train_device({config, graphs_, data_.schema(), weights_, pool_, state_.logical_shards,
+                                   data_size_.ids_per_row, options.graph})),
+        evaluator_(config, device_->forward(), pool_),
         checkpoints_(dir.checkpoints(), static_cast<int>(config.train.checkpoint.keep)) {
-    state_.logical_shards = config.train.logical_shards.value_or(8);
+    state_.logical_shards = default_shards(config);
+    state_.device = device_->name() == "cpu" ? device_->name() : device_->environment();
     state_.config = resolved_yaml(config);
     state_.data_fingerprint = hex64(data_.fingerprint());
     state_.features = transforms_to_json(data_.transforms());
@@ -110,7 +119,8 @@ class Trainer {
 
   ExitCode run() {
     write_file_atomically(dir_.config(), state_.config);
-    write_file_atomically(dir_.environment(), environment_json("cpu", pool_.threads()));
+    write_file_atomically(dir_.environment(),
+                          environment_json(device_->name(), pool_.threads(), device_->environment()));
     if (!options_.resume || !resume()) initialize();
     if (const int64_t warmup = config_.train.schedule.warmup_steps; warmup > total_steps_)
       printer_.message("warning: the warm-up of " + std::to_string(warmup) + " steps is longer than the run of " +
@@ -128,16 +138,24 @@ class Trainer {
   }
 
  private:
+  /// A step under way.
+  struct Submitted {
+    int64_t number, rows;
+    double factor;
+  };
+
   void warn(const std::string& text) { printer_.message("warning: " + text); }
   CheckpointStore::Warn warner() {
     return [this](const std::string& text) { warn(text); };
   }
 
   void initialize() {
-    weights_.initialize(pool_, static_cast<uint64_t>(config_.seed));
+    device_->initialize(static_cast<uint64_t>(config_.seed));
     if (config_.train.init_from) {
+      device_->download();
       const WarmSource source = open_warm_source(*config_.train.init_from, warner());
       const WarmReport report = warm_start(source, data_.transforms(), weights_.weights_of(graphs_.training));
+      device_->upload();
       printer_.event(report.text(), report.json());
     }
     truncate_metrics_after(dir_.metrics(), 0);
@@ -153,7 +171,12 @@ class Trainer {
       throw DataError("the training data is not what this run was started on (fingerprint " + state_.data_fingerprint +
                       ", the checkpoint has " + saved.data_fingerprint +
                       "). Start a new run, with train.init_from for its weights");
+    if (saved.device != state_.device)
+      warn("this run was trained on " + saved.device + " and goes on on " + state_.device +
+           ": what follows agrees with what would have been to a tolerance, not bit for bit");
+    saved.device = state_.device;
     load_tensors(checkpoint->tensors(), weights_.everything());
+    device_->upload();
     state_ = std::move(saved);
     saved_step_ = state_.step;
     truncate_metrics_after(dir_.metrics(), state_.step);
@@ -174,7 +197,6 @@ class Trainer {
   }
 
   void steps() {
-    TrainStep step(config_, graphs_.training, data_.schema(), weights_, pool_, static_cast<int>(state_.logical_shards));
     std::unique_ptr<BatchSource> stream = data_.train(stream_options());
     stream->seek(state_.epoch, state_.sample);
     PrefetchSource source(std::move(stream));
@@ -183,8 +205,11 @@ class Trainer {
     for (Batch batch; !state_.done;) {
       const bool more = source.next(batch);
       MTRANK_ASSERT(more);
-      one_step(step, batch, source);
-      if (stop_.received()) throw Stopped();
+      one_step(batch, source);
+      if (stop_.received()) {
+        collect(0, source);
+        throw Stopped();
+      }
     }
   }
 
@@ -195,12 +220,14 @@ class Trainer {
             .memory = static_cast<uint64_t>(config_.train.shuffle.memory.bytes)};
   }
 
-  void one_step(TrainStep& step, const Batch& batch, PrefetchSource& source) {
-    const double factor = schedule_factor(config_.train.schedule, state_.step + 1, total_steps_);
-    const StepResult result = step.run(batch, state_.step + 1, factor);
+  void one_step(Batch& batch, PrefetchSource& source) {
     const bool epoch_ends = batch.end_of_epoch;
+    const int64_t rows = batch.rows;
+    const double factor = schedule_factor(config_.train.schedule, state_.step + 1, total_steps_);
+    device_->submit(batch, state_.step + 1, factor);
     ++state_.step;
-    state_.sample += batch.rows;
+    submitted_.push_back({state_.step, rows, factor});
+    state_.sample += rows;
     if (epoch_ends) {
       ++state_.epoch;
       state_.sample = 0;
@@ -208,10 +235,17 @@ class Trainer {
     state_.done = state_.step >= total_steps_;
     state_.evaluation_due = data_.has(Part::valid) && (state_.done || due(config_.eval.every, epoch_ends));
     if (epoch_ends && !state_.done) source.seek(state_.epoch, 0);
-    note(result, batch.rows, factor, source);
+    const bool save_due = state_.done || due(config_.train.checkpoint.every, epoch_ends, last_checkpoint_);
+    collect(save_due || state_.evaluation_due ? 0 : device_->depth() - 1, source);
     const double begin = seconds_now();
-    settle(epoch_ends);
+    settle(save_due);
     window_.take_out(seconds_now() - begin);
+  }
+
+  /// Waits until no more than `left` steps are under way.
+  void collect(int left, const PrefetchSource& source) {
+    for (; static_cast<int>(submitted_.size()) > left; submitted_.pop_front())
+      note(device_->collect(), submitted_.front(), source);
   }
 
   /// `last`: when it was last done, for intervals of time; only checkpoints have those.
@@ -228,9 +262,9 @@ class Trainer {
   }
 
   /// What follows a step: its evaluation and its checkpoint, where they are due.
-  void settle(bool epoch_ends) {
+  void settle(bool save_due) {
     const bool is_best = state_.evaluation_due && evaluate_valid();
-    if (is_best || state_.done || due(config_.train.checkpoint.every, epoch_ends, last_checkpoint_)) save(is_best);
+    if (is_best || state_.done || save_due) save(is_best);
   }
 
   /// Whether it was the best so far. A signal leaves `evaluation_due` as it is: the resumed run begins with it.
@@ -250,14 +284,15 @@ class Trainer {
   }
 
   EvalRecord evaluate(Part part, int64_t step) {
-    forward_.refresh(pool_);
-    StoppableSource source(data_.eval(part, config_.eval.batch_size.value_or(8192)), stop_);
+    device_->forward().refresh(pool_);
+    StoppableSource source(data_.eval(part, eval_batch_size(config_)), stop_);
     EvalRecord record = evaluator_.run(source, part_name(part), step, warner());
     log_->evaluation(record);
     return record;
   }
 
   void save(bool is_best) {
+    device_->download();
     log_->sync();
     std::vector<TensorSource> tensors = weights_.everything();
     const auto vocabularies = add_vocabularies(data_.transforms(), tensors);
@@ -267,17 +302,18 @@ class Trainer {
   }
 
   /// Adds a step to the running means; now and then they are shown and logged.
-  void note(const StepResult& result, int64_t rows, double factor, const PrefetchSource& source) {
-    window_.add(rows, result.loss);
+  void note(const StepResult& result, const Submitted& step, const PrefetchSource& source) {
+    window_.add(step.rows, result.loss);
     const int64_t every = std::clamp<int64_t>(total_steps_ / 200, 1, 100);
     const double now = seconds_now();
-    const bool log = state_.step % every == 0 || state_.done, show = printer_.due(now) || state_.done;
+    const bool last = state_.done && step.number == state_.step;
+    const bool log = step.number % every == 0 || last, show = printer_.due(now) || last;
     if (!log && !show) return;
     TrainProgress progress;
-    progress.step = state_.step;
+    progress.step = step.number;
     progress.total_steps = total_steps_;
-    progress.epoch = static_cast<double>(state_.step) / static_cast<double>(steps_per_epoch_);
-    progress.learning_rate = config_.train.dense_optimizer.lr * factor;
+    progress.epoch = static_cast<double>(step.number) / static_cast<double>(steps_per_epoch_);
+    progress.learning_rate = config_.train.dense_optimizer.lr * step.factor;
     progress.gradient_norm = result.gradient_norm;
     progress.memory_bytes = resident_bytes();
     window_.describe(tasks_, now, source.seconds_waited(), progress);
@@ -296,10 +332,12 @@ class Trainer {
         throw FileError("the best checkpoint, of step " + std::to_string(state_.best_step) + ", is gone from " +
                         dir_.checkpoints());
       load_tensors(best->tensors(), weights_.everything());
+      device_->upload();
       step = best->step();
     }
     if (data_.has(Part::test)) evaluate(Part::test, step);
     log_->sync();
+    device_->download();
     export_bundle();
     printer_.finish();
     printer_.message(fmt::format("peak memory {} MiB, predicted {} MiB",
@@ -326,9 +364,10 @@ class Trainer {
   DatasetSpec spec_;
   Dataset data_;
   Graphs graphs_;
+  DataSize data_size_;
   MemoryPlan memory_;  // before anything large is allocated
   ModelState weights_;
-  Forward forward_;
+  std::unique_ptr<TrainDevice> device_;
   Evaluator evaluator_;
   CheckpointStore checkpoints_;
   std::unique_ptr<RunLog> log_;
@@ -338,6 +377,7 @@ class Trainer {
   int64_t saved_step_ = -1;  ///< of the newest checkpoint that holds this state
   double last_checkpoint_ = 0;
   StepWindow window_;
+  std::deque<Submitted> submitted_;  ///< not collected yet
 };
 
 std::string text_of(const std::string& path) {

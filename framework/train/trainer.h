@@ -15,6 +15,7 @@ struct TrainOptions {
   bool resume = false;
   std::vector<std::string> overrides;  ///< "a.b=c"
   LogFormat log_format = LogFormat::text;
+  bool graph = true;  ///< on a GPU: replay a captured graph; the same bits without
 };
 
 /// `mtrank train`: reads the config and the data, trains, evaluates, writes the run directory. Returns ok,
