@@ -20,9 +20,19 @@ std::string summary(const Config& config) {
                      count(config.layers.size(), "layer"), count(config.tasks.size(), "task"));
 }
 
+/// Whether converted files are whole and fit the config; throws when not.
+int check_converted(const ConfigArguments& arguments, const Config& config, int threads) {
+  Dataset(dataset_spec(config), threads, [](const std::string& line) {
+    fmt::print(stderr, "{}\n", line);
+  }).verify(threads);
+  fmt::print("{}: the converted data is ok\n", arguments.path);
+  return 0;
+}
+
 /// Reads the data; every problem is one line on stderr.
 int check_files(const ConfigArguments& arguments, const Config& config) {
   const int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  if (config.data.mtb) return check_converted(arguments, config, threads);
   int errors = 0;
   for (const auto& problem : check_data(config, threads)) {
     fmt::print(stderr, "{}: {}\n", problem.warning ? "warning" : "error", problem.message);

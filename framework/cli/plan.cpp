@@ -32,6 +32,7 @@ bool learns_from_data(const Config& config) {
 }
 
 bool files_exist(const DatasetSpec& spec) {
+  if (!spec.mtb.empty()) return true;
   for (const auto& part : spec.parts)
     for (const std::string& pattern : part.files) {
       const bool plain = pattern.find_first_of("*?[") == std::string::npos;

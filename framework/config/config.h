@@ -75,7 +75,8 @@ struct DataConfig {
   std::optional<Name> weight;  ///< column of row weights
   std::optional<Sample> sample;
   BadRows on_bad_row;
-  std::string cache = "auto";  ///< a directory; auto: the user's cache directory; none
+  std::string cache = "auto";      ///< a directory; auto: the user's cache directory; none
+  std::optional<std::string> mtb;  ///< a directory of converted files, read instead of the raw ones
   void fields(Fields& f);
   void check(const Node& node, Diagnostics& diagnostics) const;
 

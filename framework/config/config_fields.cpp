@@ -101,6 +101,10 @@ void DataConfig::fields(Fields& f) {
   f("on_bad_row", on_bad_row, "what to do with a row that cannot be read");
   f("cache", cache,
     "where encoded rows and statistics are kept: auto (the user's cache directory), none, or a directory");
+  f("mtb", mtb,
+    "a directory that `mtrank convert` made of this config: its files are read instead of the raw ones, whose keys "
+    "stay as they are")
+      .unset("none");
 }
 
 void DataConfig::check(const Node& node, Diagnostics& d) const {

@@ -22,10 +22,12 @@ void erase_path(Node& tree, std::string_view path) {
 }
 
 // The files are known by their fingerprint, the rest changes no bit of a result.
-constexpr std::array kNoMatter = {"name",       "data.train",   "data.valid",    "data.test",    "data.files",
-                                  "data.cache", "train.device", "train.threads", "train.memory", "train.checkpoint"};
-constexpr std::array kNotPortable = {"data.train", "data.valid",   "data.test",     "data.files",   "data.cache",
-                                     "data.split", "train.device", "train.threads", "train.memory", "train.init_from"};
+constexpr std::array kNoMatter = {"name",          "data.train",   "data.valid",      "data.test",
+                                  "data.files",    "data.cache",   "data.mtb",        "train.device",
+                                  "train.threads", "train.memory", "train.checkpoint"};
+constexpr std::array kNotPortable = {"data.train",    "data.valid",   "data.test",      "data.files",
+                                     "data.cache",    "data.mtb",     "data.split",     "train.device",
+                                     "train.threads", "train.memory", "train.init_from"};
 
 std::string value_text(const Node* node) {
   if (!node) return "not given";

@@ -1,38 +1,36 @@
 #include "framework/data/dataset.h"
 
+#include <filesystem>
+
 #include "framework/core/error.h"
-#include "framework/core/fs.h"
 #include "framework/core/hash.h"
-#include "framework/data/cache_folder.h"
-#include "framework/data/cache_key.h"
+#include "framework/core/thread_pool.h"
 #include "framework/data/files.h"
-#include "framework/data/statistics.h"
-#include "framework/data/statistics_cache.h"
+#include "framework/data/first_rows.h"
+#include "framework/data/mtb_directory.h"
+#include "framework/data/raw_parts.h"
 
 namespace mtrank {
 namespace {
+
+constexpr Part kParts[] = {Part::train, Part::valid, Part::test};
 
 void tell(const Dataset::Log& log, const std::string& line) {
   if (log) log(line);
 }
 
-RowSpec rows_of(const DatasetSpec& spec, Part part) {
-  RowSpec rows = spec.rows;
-  rows.split = spec.parts[static_cast<size_t>(part)].split;
-  if (part != Part::train) rows.sample.reset();
-  return rows;
-}
-
-/// The transforms as a text that tells different vocabularies apart.
-std::string transforms_text(const FeatureTransforms& transforms) {
-  std::string text = transforms_to_json(transforms);
-  for (const auto& table : transforms.tables)
-    if (table.vocab) text += hex64(xxh64(table.vocab->bytes())) + std::to_string(table.vocab->rows());
-  return text;
-}
-
-std::string policy_text(const DatasetSpec& spec) {
-  return spec.skip_bad_rows ? " skip " + std::to_string(spec.bad_row_cap) : " error";
+/// Says which raw files are no longer what was converted; files that are not there any more are no reason to.
+void tell_changes(const MtbDirectory& directory, const std::string& folder, const Dataset::Log& log) {
+  for (const auto& part : directory.parts) {
+    if (!part) continue;
+    for (const FileStamp& then : part->sources) {
+      std::error_code gone;
+      if (!std::filesystem::exists(then.path, gone)) continue;
+      const FileStamp now = stamp_file(then.path);
+      if (now.size != then.size || now.mtime_ns != then.mtime_ns)
+        tell(log, then.path + " has changed since " + folder + " was converted from it; what is read is the latter");
+    }
+  }
 }
 
 }  // namespace
@@ -43,81 +41,55 @@ const char* part_name(Part part) {
 }
 
 Dataset::Dataset(DatasetSpec spec, int threads, const Log& log) : spec_(std::move(spec)) {
-  for (auto& part : spec_.parts) {
-    part.files = expand_files(part.files);
-    for (const auto& file : part.files) {
-      stamp_file(file);
-      format_of(file, spec_.read);
-    }
-  }
-  if (spec_.parts[0].files.empty()) throw ConfigError("data.train names no files");
-  learn(threads, log);
+  spec_.mtb.empty() ? open_raw(threads, log) : open_converted(log);
   schema_ = spec_.transforms.schema();
   spec_.rows.extend(schema_);
-  for (const Part part : {Part::train, Part::valid, Part::test})
-    if (!spec_.parts[index(part)].files.empty()) encode(part, threads, log);
+  for (const Part part : kParts) {
+    if (!has(part)) continue;
+    const auto encoder = encoder_of(spec_, part);
+    layouts_[index(part)] = encoder->layout();
+    corrections_[index(part)] = encoder->correction();
+    report_rows(spec_, part, set(part).summary(), log);
+  }
 }
 
-void Dataset::learn(int threads, const Log& log) {
-  if (!needs_statistics(spec_.transforms)) return;
-  const auto& files = spec_.parts[0].files;
-  const RowSpec rows = rows_of(spec_, Part::train);
-  const uint64_t key =
-      cache_key(files, spec_.read, transforms_to_json(spec_.transforms), rows, "statistics" + policy_text(spec_));
-  const StatisticsCache cache(spec_.cache_folder, key);
-  std::string problem;
-  auto statistics = cache.load(&problem);
-  if (statistics && statistics->vocabularies.size() != spec_.transforms.tables.size()) statistics.reset();
-  if (!problem.empty()) tell(log, problem + "; reading the data again");
-  if (!statistics) {
-    tell(log, "statistics: reading the training files");
-    statistics = collect_statistics(files, spec_.read, spec_.transforms, rows,
-                                    BadRowPolicy(spec_.skip_bad_rows, spec_.bad_row_cap), threads);
-    if (!cache.store(*statistics, &problem)) tell(log, "statistics are not cached: " + problem);
-  }
-  apply_statistics(*statistics, spec_.transforms);
+void Dataset::open_raw(int threads, const Log& log) {
+  const RawParts raw(spec_, threads, log);
+  for (const Part part : kParts)
+    if (!spec_.parts[index(part)].files.empty()) sets_[index(part)] = raw.open(part);
 }
 
-void Dataset::encode(Part part, int threads, const Log& log) {
-  const auto& files = spec_.parts[index(part)].files;
-  const RowSpec rows = rows_of(spec_, part);
-  const auto purpose = part == Part::train ? EncodeFor::training : EncodeFor::scoring;
-  const RowEncoder encoder(spec_.transforms, rows, purpose);
-  layouts_[index(part)] = encoder.layout();
-  corrections_[index(part)] = encoder.correction();
-  auto& set = sets_[index(part)];
+void Dataset::open_converted(const Log& log) {
+  MtbDirectory directory = read_mtb_directory(spec_.mtb);
+  require_same_fields(directory, spec_.mtb, spec_);
+  tell_changes(directory, spec_.mtb, log);
+  if (!fits(directory.statistics, spec_.transforms))
+    throw FileError(spec_.mtb + "/learned: holds the statistics of another config");
+  apply_statistics(directory.statistics, spec_.transforms);
+  first_rows_ = std::move(directory.first_rows);
+  for (const Part part : kParts) {
+    auto& files = directory.parts[index(part)];
+    if (!files || spec_.parts[index(part)].files.empty()) continue;
+    const auto encoder = encoder_of(spec_, part);
+    sets_[index(part)] =
+        open_mtb(spec_.mtb, files->shards, MtbCodec(encoder->schema(), encoder->layout()), std::move(files->summary));
+  }
+}
 
-  const std::string name = part_name(part);
-  const uint64_t key = cache_key(files, spec_.read, transforms_text(spec_.transforms), rows,
-                                 (purpose == EncodeFor::training ? "training" : "scoring") + policy_text(spec_));
-  const std::string path = spec_.cache_folder + "/rows-" + hex64(key);
-  std::string problem;
-  if (!spec_.cache_folder.empty()) set = open_encoded(path, key, &problem);
-  if (!problem.empty()) tell(log, problem + "; reading the data again");
-  if (set) touch_cache_file(path);
-  if (!set) {
-    tell(log, name + ": encoding " + std::to_string(files.size()) + (files.size() == 1 ? " file" : " files"));
-    const auto write = [&](EncodedWriter& writer) {
-      return encode_files(files, spec_.read, encoder, BadRowPolicy(spec_.skip_bad_rows, spec_.bad_row_cap), threads,
-                          writer);
-    };
-    if (!spec_.cache_folder.empty()) try {
-        open_cache_folder(spec_.cache_folder);
-        set = write(*encode_to_file(path, key));
-      } catch (const ResourceError& error) {
-        tell(log, name + ": encoded rows are kept in memory, not in the cache: " + error.what());
-      }
-    if (!set) set = write(*encode_to_memory());
-  }
-  const EncodedSummary& summary = set->summary();
-  if (summary.bad_rows > 0)
-    tell(log, name + ": skipped " + std::to_string(summary.bad_rows) +
-                  (summary.bad_rows == 1 ? " bad row: " : " bad rows, the first: ") + summary.first_bad_row);
-  if (summary.rows == 0) {
-    std::string text = name + ": no rows in";
-    for (const auto& file : files) text += " " + file;
-    throw DataError(text + (rows.split.by.empty() ? "" : " for its part of data.split"));
-  }
+void Dataset::verify(int threads) const {
+  ThreadPool pool(threads);
+  std::vector<EncodedBlock> blocks(static_cast<size_t>(threads));
+  for (const auto& set : sets_)
+    if (set)
+      pool.run(static_cast<int>(set->blocks()), [&](int block, int thread) {
+        set->read(static_cast<size_t>(block), blocks[static_cast<size_t>(thread)]);
+      });
+}
+
+std::vector<std::vector<std::string>> Dataset::first_rows(size_t count) const {
+  if (spec_.mtb.empty()) return mtrank::first_rows(spec_.parts[0].files, spec_.read, spec_.transforms, count);
+  MTRANK_ASSERT(count <= kFirstRows);
+  return {first_rows_.begin(), first_rows_.begin() + static_cast<ptrdiff_t>(std::min(count, first_rows_.size()))};
 }
 
 const EncodedSet& Dataset::set(Part part) const {

@@ -30,6 +30,7 @@ struct DatasetSpec {
   bool skip_bad_rows = false;
   int64_t bad_row_cap = 0;
   std::string cache_folder;  ///< empty: no cache
+  std::string mtb;           ///< a directory of `mtrank convert` to read instead of the files; empty: none
 };
 
 /// Throws ConfigError.
@@ -42,13 +43,14 @@ struct EncodedSize {
 };
 
 /// Training, validation and test rows of a config: learned transforms and encoded rows. Opening it reads what the cache
-/// does not have: first the statistics of the training rows, then every part once.
+/// does not have: first the statistics of the training rows, then every part once. Converted files hold all of that;
+/// they give the same rows in the same order, bit for bit.
 class Dataset {
  public:
   using Log = std::function<void(const std::string& line)>;
 
   /// `threads` changes nothing but the time. `log` is told what is read, what is wrong with the cache, and how many
-  /// bad rows were skipped. Throws DataError, ResourceError.
+  /// bad rows were skipped. Throws DataError, ResourceError; FileError for damaged converted files.
   Dataset(DatasetSpec spec, int threads, const Log& log = {});
 
   bool has(Part part) const { return sets_[index(part)] != nullptr; }
@@ -60,6 +62,13 @@ class Dataset {
   /// Tells different training rows apart: of the encoded rows and the transforms, not of paths or times.
   uint64_t fingerprint() const;
 
+  /// Reads every row, so that damage shows. Throws FileError.
+  void verify(int threads) const;
+
+  /// The first training rows as they stand in the raw files; see first_rows(). `count` is at most kFirstRows.
+  std::vector<std::vector<std::string>> first_rows(size_t count) const;
+  static constexpr size_t kFirstRows = 32;
+
   /// Training rows, shuffled unless `options.shuffle` is false. Wrap it in a PrefetchSource.
   std::unique_ptr<BatchSource> train(StreamOptions options) const;
   /// All rows of a part in file order, as they are scored: no sample, `train_only` features constant.
@@ -68,14 +77,15 @@ class Dataset {
  private:
   static size_t index(Part part) { return static_cast<size_t>(part); }
   const EncodedSet& set(Part part) const;
-  void learn(int threads, const Log& log);
-  void encode(Part part, int threads, const Log& log);
+  void open_raw(int threads, const Log& log);
+  void open_converted(const Log& log);
 
   DatasetSpec spec_;
   InputSchema schema_;
   std::array<std::shared_ptr<const EncodedSet>, 3> sets_;
   std::array<RecordLayout, 3> layouts_;
   std::array<SampleCorrection, 3> corrections_;
+  std::vector<std::vector<std::string>> first_rows_;  ///< of converted files
 };
 
 }  // namespace mtrank

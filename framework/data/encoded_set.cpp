@@ -20,45 +20,6 @@ struct Entry {
   uint32_t rows, unused;
 };
 
-void put_summary(ByteWriter& out, const EncodedSummary& s) {
-  out.put(s.rows);
-  out.put(s.bad_rows);
-  out.put_text(s.first_bad_row);
-  out.put_all(s.labels);
-  out.put_all(s.conditions);
-  out.put(static_cast<uint64_t>(s.names.size()));
-  for (const auto& names : s.names) {
-    out.put(static_cast<uint64_t>(names.size()));
-    for (const auto& [hash, name] : names) {
-      out.put(hash);
-      out.put_text(name);
-    }
-  }
-}
-
-EncodedSummary get_summary(ByteParser& in) {
-  EncodedSummary s;
-  s.rows = in.get<int64_t>();
-  s.bad_rows = in.get<int64_t>();
-  s.first_bad_row = in.get_text();
-  s.labels = in.get_all<LabelCounts>();
-  s.conditions = in.get_all<int64_t>();
-  s.names.resize(in.get_count(8));
-  for (auto& names : s.names)
-    for (uint64_t n = in.get_count(16); n > 0; --n) {
-      const auto hash = in.get<uint64_t>();
-      names[hash] = in.get_text();
-    }
-  return s;
-}
-
-uint64_t memory_of(uint64_t rows, uint64_t words) { return 4 * (rows + words); }
-
-uint64_t hash_of(const EncodedBlock& block) {
-  const uint64_t starts = xxh64(block.starts.data(), 4 * block.starts.size(), 0);
-  return xxh64(block.words.data(), 4 * block.words.size(), starts);
-}
-
 class MemorySet : public EncodedSet {
  public:
   void read(size_t block, EncodedBlock& out) const override { out = stored_[block]; }
@@ -66,8 +27,8 @@ class MemorySet : public EncodedSet {
   void add(const EncodedBlock& block) {
     stored_.push_back(block);
     rows_.push_back(block.rows());
-    bytes_.push_back(memory_of(block.rows(), block.words.size()));
-    hashes_.push_back(hash_of(block));
+    bytes_.push_back(encoded_bytes(block.rows(), block.words.size()));
+    hashes_.push_back(encoded_hash(block));
   }
   void set_summary(EncodedSummary summary) { summary_ = std::move(summary); }
 
@@ -111,7 +72,7 @@ class FileSet : public EncodedSet {
     out.words.resize(e.words);
     file_.read(e.offset, out.starts.data(), 4 * size_t{e.rows});
     file_.read(e.offset + 4 * uint64_t{e.rows}, out.words.data(), 4 * e.words);
-    if (hash_of(out) != e.hash) fail("block " + std::to_string(block) + " is damaged");
+    if (encoded_hash(out) != e.hash) fail("block " + std::to_string(block) + " is damaged");
   }
 
  private:
@@ -128,7 +89,7 @@ class FileSet : public EncodedSet {
       if (e.offset > end || e.words > end / 4 || e.offset + 4 * (e.rows + e.words) > end)
         fail("a block is out of bounds");
       rows_.push_back(e.rows);
-      bytes_.push_back(memory_of(e.rows, e.words));
+      bytes_.push_back(encoded_bytes(e.rows, e.words));
       hashes_.push_back(e.hash);
       rows += e.rows;
     }
@@ -155,7 +116,7 @@ class FileWriter : public EncodedWriter {
     const size_t starts = 4 * block.starts.size(), words = 4 * block.words.size();
     file_.write(block.starts.data(), starts);
     file_.write(block.words.data(), words);
-    entries_.push_back({offset_, block.words.size(), hash_of(block), block.rows(), 0});
+    entries_.push_back({offset_, block.words.size(), encoded_hash(block), block.rows(), 0});
     offset_ += starts + words;
   }
 
@@ -179,6 +140,45 @@ class FileWriter : public EncodedWriter {
 };
 
 }  // namespace
+
+void put_summary(ByteWriter& out, const EncodedSummary& s) {
+  out.put(s.rows);
+  out.put(s.bad_rows);
+  out.put_text(s.first_bad_row);
+  out.put_all(s.labels);
+  out.put_all(s.conditions);
+  out.put(static_cast<uint64_t>(s.names.size()));
+  for (const auto& names : s.names) {
+    out.put(static_cast<uint64_t>(names.size()));
+    for (const auto& [hash, name] : names) {
+      out.put(hash);
+      out.put_text(name);
+    }
+  }
+}
+
+EncodedSummary get_summary(ByteParser& in) {
+  EncodedSummary s;
+  s.rows = in.get<int64_t>();
+  s.bad_rows = in.get<int64_t>();
+  s.first_bad_row = in.get_text();
+  s.labels = in.get_all<LabelCounts>();
+  s.conditions = in.get_all<int64_t>();
+  s.names.resize(in.get_count(8));
+  for (auto& names : s.names)
+    for (uint64_t n = in.get_count(16); n > 0; --n) {
+      const auto hash = in.get<uint64_t>();
+      names[hash] = in.get_text();
+    }
+  return s;
+}
+
+uint64_t encoded_bytes(uint64_t rows, uint64_t words) { return 4 * (rows + words); }
+
+uint64_t encoded_hash(const EncodedBlock& block) {
+  const uint64_t starts = xxh64(block.starts.data(), 4 * block.starts.size(), 0);
+  return xxh64(block.words.data(), 4 * block.words.size(), starts);
+}
 
 uint64_t EncodedSet::bytes() const { return std::accumulate(bytes_.begin(), bytes_.end(), uint64_t{0}); }
 

@@ -11,6 +11,9 @@
 
 namespace mtrank {
 
+class ByteWriter;
+class ByteParser;
+
 /// Some encoded rows, in file order.
 struct EncodedBlock {
   std::vector<uint32_t> words;
@@ -40,6 +43,15 @@ struct EncodedSummary {
   std::vector<int64_t> conditions;                     ///< by condition: rows for which it holds
   std::vector<std::map<uint64_t, std::string>> names;  ///< by key: value by hash; empty where there are too many
 };
+
+/// What encoded rows take in memory, which is what a shuffle counts.
+uint64_t encoded_bytes(uint64_t rows, uint64_t words);
+/// Of rows in memory, however they are stored.
+uint64_t encoded_hash(const EncodedBlock& block);
+
+void put_summary(ByteWriter& out, const EncodedSummary& summary);
+/// Throws FileError.
+EncodedSummary get_summary(ByteParser& in);
 
 /// Encoded rows in a file of the cache, or in memory where there is no cache. Thread-safe for reading.
 class EncodedSet {

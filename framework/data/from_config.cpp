@@ -185,6 +185,7 @@ DatasetSpec dataset_spec(const Config& config) {
   out.skip_bad_rows = data.on_bad_row.policy == OnBadRow::skip;
   out.bad_row_cap = data.on_bad_row.cap;
   out.cache_folder = data.cache == "auto" ? default_cache_folder() : data.cache == "none" ? "" : data.cache;
+  out.mtb = data.mtb.value_or("");
   return out;
 }
 

@@ -228,6 +228,17 @@ Statistics collect_statistics(const std::vector<std::string>& files, const ReadO
   return collector.finish();
 }
 
+bool fits(const Statistics& s, const FeatureTransforms& transforms) {
+  if (s.vocabularies.size() != transforms.tables.size() || s.mean.size() != transforms.features.size()) return false;
+  for (size_t t = 0; t < transforms.tables.size(); ++t)
+    if ((transforms.tables[t].ids == IdKind::vocab) != (s.vocabularies[t] != nullptr)) return false;
+  for (size_t f = 0; f < transforms.features.size(); ++f) {
+    const size_t columns = normalized(transforms.features[f]) ? transforms.features[f].columns.size() : 0;
+    if (s.mean[f].size() != columns || s.deviation[f].size() != columns) return false;
+  }
+  return true;
+}
+
 void apply_statistics(const Statistics& statistics, FeatureTransforms& transforms) {
   for (size_t t = 0; t < transforms.tables.size(); ++t) {
     if (!statistics.vocabularies[t]) continue;

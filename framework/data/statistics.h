@@ -25,6 +25,9 @@ Statistics collect_statistics(const std::vector<std::string>& files, const ReadO
                               const FeatureTransforms& transforms, const RowSpec& rows, BadRowPolicy policy,
                               int threads);
 
+/// Whether they have what the transforms must learn, by number of tables and features.
+bool fits(const Statistics& statistics, const FeatureTransforms& transforms);
+
 /// Puts what was learned into the transforms.
 void apply_statistics(const Statistics& statistics, FeatureTransforms& transforms);
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "framework/config/config.h"
+#include "framework/data/first_rows.h"
 #include "framework/data/reader.h"
 #include "framework/data/transforms.h"
 #include "framework/graph/graph.h"
@@ -23,11 +24,6 @@ struct ExportedModel {
 
 /// The bundle of a model, without golden rows. A pure function of its input.
 Bundle make_bundle(const ExportedModel& model);
-
-/// The first rows of some files that the model can score, as they stand there: `count` of them, or all.
-/// Throws DataError when a file cannot be read.
-std::vector<std::vector<std::string>> first_rows(const std::vector<std::string>& files, const ReadOptions& read,
-                                                 const FeatureTransforms& transforms, size_t count);
 
 /// Scores rows (values of the columns that the transforms need, as `first_rows` gives them) and puts them and their
 /// scores into the bundle.

@@ -33,6 +33,7 @@ namespace mtrank {
 namespace {
 
 constexpr size_t kGoldenRows = 8;
+static_assert(kGoldenRows <= Dataset::kFirstRows);
 
 int thread_count(const Config& config) { return static_cast<int>(config.train.threads.value_or(host_cores())); }
 
@@ -349,8 +350,7 @@ class Trainer {
     const Graph graph = forward_only(graphs_.scoring);
     Bundle bundle =
         make_bundle({config_, graph, data_.transforms(), spec_.read, weights_.weights_of(graph), data_.fingerprint()});
-    const auto& files = spec_.parts[static_cast<size_t>(Part::train)].files;
-    add_golden_rows(bundle, first_rows(files, spec_.read, data_.transforms(), kGoldenRows));
+    add_golden_rows(bundle, data_.first_rows(kGoldenRows));
     write_bundle(dir_.bundle(), bundle);
   }
 

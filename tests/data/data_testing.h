@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <string>
 
 #include "framework/data/dataset.h"
@@ -72,6 +73,73 @@ inline LabelSpec binary_label(const std::string& name) {
   LabelSpec l;
   l.name = l.column = name;
   return l;
+}
+
+/// A log with every kind of column; row r has its number in `n`.
+inline std::string log_text(int rows, unsigned seed) {
+  std::mt19937 random(seed);
+  std::string text = "n,user,items,weights,price,click,buy,group\n";
+  for (int r = 0; r < rows; ++r) {
+    std::string items, weights;
+    for (unsigned i = 0, n = random() % 6; i < n; ++i) {
+      items += (i ? "|i" : "i") + std::to_string(random() % 50);
+      weights += (i ? "|" : "") + std::to_string(random() % 9);
+    }
+    text += std::to_string(r) + ",u" + std::to_string(random() % 40) + "," + items + "," + weights + "," +
+            std::to_string(random() % 1000) + ".5," + std::to_string(random() % 2) + "," +
+            (random() % 5 ? std::to_string(random() % 2) : "") + ",\"g," + std::to_string(random() % 3) + "\"\n";
+  }
+  return text;
+}
+
+inline DatasetSpec log_spec(const std::string& train, const std::string& valid) {
+  DatasetSpec spec;
+  spec.parts[0].files = {train};
+  if (!valid.empty()) spec.parts[1].files = {valid};
+  spec.transforms.tables = {vocab_table("user"), vocab_table("item"), hash_table("group", 1000)};
+  spec.transforms.tables[1].min_count = 2;
+  auto items = list_feature("items", 1, 4);
+  items.weights_column = "weights";
+  items.drop_unseen = true;
+  spec.transforms.features = {id_feature("user", 0), items, id_feature("group", 2),
+                              dense_feature("price", {"price"}, {{DenseStep::Kind::zscore, 0, 0}}),
+                              dense_feature("n", {"n"})};
+  spec.rows.labels = {binary_label("click"), binary_label("buy")};
+  spec.rows.conditions = {{"click == 1", {{0, Comparison::equal, 1}}}};
+  spec.rows.keys = {"user", "group"};
+  spec.read.block_bytes = 4000;
+  return spec;
+}
+
+/// The bytes of every row that a source gives in its first epochs.
+inline std::vector<std::string> rows_of(BatchSource& source, int epochs = 1) {
+  std::vector<std::string> rows;
+  Batch b;
+  for (int epoch = 0; epoch < epochs; ++epoch) {
+    source.seek(epoch, 0);
+    while (source.next(b))
+      for (size_t r = 0; r < static_cast<size_t>(b.rows); ++r) {
+        std::string text;
+        const auto add = [&](const void* data, size_t n) { text.append(static_cast<const char*>(data), n); };
+        for (const auto& column : b.ids) {
+          const IdsView v = column.view(static_cast<int64_t>(r));
+          const int from = v.offsets ? v.offsets[0] : 0, to = v.offsets ? v.offsets[1] : 1;
+          for (int i = from; i < to; ++i) {
+            add(&v.ids[i], 4);
+            if (v.weights) add(&v.weights[i], 4);
+          }
+          text += ';';
+        }
+        for (const auto& dense : b.dense) add(&dense[r], 4);
+        for (const auto& label : b.labels) add(&label[r], 4);
+        for (const auto& mask : b.conditions) add(&mask[r], 1);
+        for (const auto& key : b.keys) add(&key[r], 8);
+        for (const auto* column : {&b.weight, &b.sampling_weight, &b.logit_correction})
+          if (!column->empty()) add(&(*column)[r], 4);
+        rows.push_back(text);
+      }
+  }
+  return rows;
 }
 
 /// The features and labels of the reference program on KuaiRand.

@@ -138,6 +138,29 @@ TEST_F(Reproducibility, KilledAtRandomMomentsAndResumed) {
   EXPECT_FALSE(resumed.empty());
 }
 
+/// Converted files are the raw ones: a run may even begin with these and go on with those.
+TEST_F(Reproducibility, FromConvertedFiles) {
+  const std::string folder = *dir_ / "converted";
+  const ProcessResult made =
+      testing::run_mtrank({"convert", MTRANK_SOURCE_DIR "/tests/reproducibility/small.yaml", "--out", folder},
+                          {"FUNNEL=" + (*dir_ / "log")});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const std::vector<std::string> no_raw_files = {"FUNNEL=" + (*dir_ / "gone"), "MTRANK_CACHE=" + (*dir_ / "no_cache")};
+  for (const char* threads : {"1", "3"})
+    expect_reference(
+        train(std::string("converted") + threads, {"--set", "data.mtb=" + folder, "--threads", threads}, no_raw_files),
+        "training from converted files");
+  const std::string log = *dir_ / "half.log";
+  {
+    Child child(command("half", {"--set", "data.mtb=" + folder}), log);
+    while (child.running() && !has_checkpoint(*dir_ / "half"))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    child.signal(SIGKILL);
+    child.wait();
+  }
+  expect_reference(train("half", {"--resume"}), "a run that went on from the raw files");
+}
+
 TEST_F(Reproducibility, AFinishedRunIsLeftAsItIs) {
   train("finished", {});
   const auto before = std::filesystem::last_write_time(*dir_ / "finished/model.safetensors");

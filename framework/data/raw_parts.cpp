@@ -1,0 +1,148 @@
+#include "framework/data/raw_parts.h"
+
+#include "framework/core/error.h"
+#include "framework/core/fs.h"
+#include "framework/core/hash.h"
+#include "framework/data/cache_folder.h"
+#include "framework/data/cache_key.h"
+#include "framework/data/files.h"
+#include "framework/data/statistics_cache.h"
+
+namespace mtrank {
+namespace {
+
+std::string policy_text(const DatasetSpec& spec) {
+  return spec.skip_bad_rows ? " skip " + std::to_string(spec.bad_row_cap) : " error";
+}
+
+BadRowPolicy policy(const DatasetSpec& spec) { return BadRowPolicy(spec.skip_bad_rows, spec.bad_row_cap); }
+
+EncodeFor purpose(Part part) { return part == Part::train ? EncodeFor::training : EncodeFor::scoring; }
+
+}  // namespace
+
+RowSpec rows_of(const DatasetSpec& spec, Part part) {
+  RowSpec rows = spec.rows;
+  rows.split = spec.parts[static_cast<size_t>(part)].split;
+  if (part != Part::train) rows.sample.reset();
+  return rows;
+}
+
+std::unique_ptr<RowEncoder> encoder_of(const DatasetSpec& spec, Part part) {
+  return std::make_unique<RowEncoder>(spec.transforms, rows_of(spec, part), purpose(part));
+}
+
+std::string transforms_text(const FeatureTransforms& transforms) {
+  std::string text = transforms_to_json(transforms);
+  for (const auto& table : transforms.tables)
+    if (table.vocab) text += hex64(xxh64(table.vocab->bytes())) + std::to_string(table.vocab->rows());
+  return text;
+}
+
+void report_rows(const DatasetSpec& spec, Part part, const EncodedSummary& summary, const Dataset::Log& log) {
+  const std::string name = part_name(part);
+  if (summary.bad_rows > 0 && log)
+    log(name + ": skipped " + std::to_string(summary.bad_rows) +
+        (summary.bad_rows == 1 ? " bad row: " : " bad rows, the first: ") + summary.first_bad_row);
+  if (summary.rows > 0) return;
+  const auto& from = spec.parts[static_cast<size_t>(part)];
+  std::string text = name + ": no rows in";
+  for (const auto& file : from.files) text += " " + file;
+  throw DataError(text + (from.split.by.empty() ? "" : " for its part of data.split"));
+}
+
+/// A part's files, and what in the cache they are known by.
+struct RawParts::Source {
+  Part part;
+  const std::vector<std::string>& files;
+  uint64_t key;
+  std::string path;
+};
+
+RawParts::RawParts(DatasetSpec& spec, int threads, Dataset::Log log)
+    : spec_(spec), threads_(threads), log_(std::move(log)) {
+  for (auto& part : spec_.parts) {
+    part.files = expand_files(part.files);
+    for (const auto& file : part.files) {
+      stamp_file(file);
+      format_of(file, spec_.read);
+    }
+  }
+  if (spec_.parts[0].files.empty()) throw ConfigError("data.train names no files");
+  learn();
+  apply_statistics(statistics_, spec_.transforms);
+}
+
+void RawParts::tell(const std::string& line) const {
+  if (log_) log_(line);
+}
+
+void RawParts::learn() {
+  statistics_.vocabularies.resize(spec_.transforms.tables.size());
+  statistics_.mean.resize(spec_.transforms.features.size());
+  statistics_.deviation.resize(spec_.transforms.features.size());
+  if (!needs_statistics(spec_.transforms)) return;
+  const auto& files = spec_.parts[0].files;
+  const RowSpec rows = rows_of(spec_, Part::train);
+  const uint64_t key =
+      cache_key(files, spec_.read, transforms_to_json(spec_.transforms), rows, "statistics" + policy_text(spec_));
+  const StatisticsCache cache(spec_.cache_folder, key);
+  std::string problem;
+  auto statistics = cache.load(&problem);
+  if (statistics && statistics->vocabularies.size() != spec_.transforms.tables.size()) statistics.reset();
+  if (!problem.empty()) tell(problem + "; reading the data again");
+  if (!statistics) {
+    tell("statistics: reading the training files");
+    statistics = collect_statistics(files, spec_.read, spec_.transforms, rows, policy(spec_), threads_);
+    if (!cache.store(*statistics, &problem)) tell("statistics are not cached: " + problem);
+  }
+  statistics_ = std::move(*statistics);
+}
+
+RawParts::Source RawParts::source(Part part) const {
+  const auto& files = spec_.parts[static_cast<size_t>(part)].files;
+  const uint64_t key = cache_key(files, spec_.read, transforms_text(spec_.transforms), rows_of(spec_, part),
+                                 (purpose(part) == EncodeFor::training ? "training" : "scoring") + policy_text(spec_));
+  return {part, files, key, spec_.cache_folder + "/rows-" + hex64(key)};
+}
+
+std::shared_ptr<const EncodedSet> RawParts::cached(const Source& source) const {
+  if (spec_.cache_folder.empty()) return nullptr;
+  std::string problem;
+  auto set = open_encoded(source.path, source.key, &problem);
+  if (!problem.empty()) tell(problem + "; reading the data again");
+  if (set) touch_cache_file(source.path);
+  return set;
+}
+
+std::shared_ptr<const EncodedSet> RawParts::encode(const Source& source, EncodedWriter& writer) const {
+  return encode_files(source.files, spec_.read, *encoder_of(spec_, source.part), policy(spec_), threads_, writer);
+}
+
+std::shared_ptr<const EncodedSet> RawParts::open(Part part) const {
+  const Source from = source(part);
+  if (auto set = cached(from)) return set;
+  const std::string name = part_name(part);
+  tell(name + ": encoding " + std::to_string(from.files.size()) + (from.files.size() == 1 ? " file" : " files"));
+  if (!spec_.cache_folder.empty()) try {
+      open_cache_folder(spec_.cache_folder);
+      return encode(from, *encode_to_file(from.path, from.key));
+    } catch (const ResourceError& error) {
+      tell(name + ": encoded rows are kept in memory, not in the cache: " + error.what());
+    }
+  return encode(from, *encode_to_memory());
+}
+
+std::shared_ptr<const EncodedSet> RawParts::write(Part part, EncodedWriter& writer) const {
+  const Source from = source(part);
+  const auto set = cached(from);
+  if (!set) return encode(from, writer);
+  EncodedBlock block;
+  for (size_t b = 0; b < set->blocks(); ++b) {
+    set->read(b, block);
+    writer.add(block);
+  }
+  return writer.finish(set->summary());
+}
+
+}  // namespace mtrank

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "framework/data/dataset.h"
+#include "framework/data/statistics.h"
+
+namespace mtrank {
+
+/// The raw files of a config: learns the transforms from the training rows and encodes the rows of any part, from the
+/// cache where it has them.
+class RawParts {
+ public:
+  /// Expands the patterns of `spec` and puts what was learned into its transforms; it must outlive this.
+  /// Throws ConfigError, DataError.
+  RawParts(DatasetSpec& spec, int threads, Dataset::Log log);
+
+  const Statistics& statistics() const { return statistics_; }
+  /// From the cache; else read, and kept there, or in memory where there is none.
+  std::shared_ptr<const EncodedSet> open(Part part) const;
+  /// The same rows to `writer`; they are not kept anywhere else.
+  std::shared_ptr<const EncodedSet> write(Part part, EncodedWriter& writer) const;
+
+ private:
+  struct Source;
+  Source source(Part part) const;
+  std::shared_ptr<const EncodedSet> cached(const Source& source) const;
+  std::shared_ptr<const EncodedSet> encode(const Source& source, EncodedWriter& writer) const;
+  void learn();
+  void tell(const std::string& line) const;
+
+  DatasetSpec& spec_;
+  const int threads_;
+  const Dataset::Log log_;
+  Statistics statistics_;
+};
+
+/// The rows of one part: its share of the split; the sample is for training alone.
+RowSpec rows_of(const DatasetSpec& spec, Part part);
+/// Of learned transforms.
+std::unique_ptr<RowEncoder> encoder_of(const DatasetSpec& spec, Part part);
+/// Tells how many rows were skipped. Throws DataError when there are no others.
+void report_rows(const DatasetSpec& spec, Part part, const EncodedSummary& summary, const Dataset::Log& log);
+/// The transforms as a text that tells different vocabularies apart.
+std::string transforms_text(const FeatureTransforms& transforms);
+
+}  // namespace mtrank

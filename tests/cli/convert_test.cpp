@@ -1,0 +1,78 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/process.h"
+
+namespace mtrank {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::ProcessResult;
+using testing::run_mtrank;
+using testing::TempDir;
+
+class ConvertTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    dir_ = new TempDir;
+    ASSERT_EQ(run_mtrank({"synth", "funnel", "--rows", "500", "--plain", "--out", *dir_ / "log"}).code, 0);
+    const ProcessResult r = run({"convert", kConfig, "--out", out()});
+    ASSERT_EQ(r.code, 0) << r.err;
+    EXPECT_THAT(r.out, HasSubstr("train: 400 rows in 1 files, "));
+    EXPECT_THAT(r.out, HasSubstr("--set data.mtb=" + out()));
+  }
+  static void TearDownTestSuite() { delete dir_; }
+
+  static ProcessResult run(std::vector<std::string> arguments) {
+    return run_mtrank(std::move(arguments), {"FUNNEL=" + (*dir_ / "log")});
+  }
+  static std::string out() { return *dir_ / "converted"; }
+
+  static constexpr const char* kConfig = MTRANK_SOURCE_DIR "/tests/reproducibility/small.yaml";
+  static TempDir* dir_;
+};
+
+TempDir* ConvertTest::dir_ = nullptr;
+
+TEST_F(ConvertTest, WhatItMadeIsShownAndChecked) {
+  EXPECT_THAT(run({"inspect", out()}).out, HasSubstr("feature 'clicked_items' (lengths)"));
+  EXPECT_THAT(run({"inspect", out() + "/test-00000.mtb"}).out, HasSubstr("50 rows in 1 blocks"));
+  const ProcessResult good = run({"check", kConfig, "--data", "--set", "data.mtb=" + out()});
+  EXPECT_EQ(good.code, 0) << good.err;
+  EXPECT_THAT(good.out, HasSubstr("the converted data is ok"));
+  EXPECT_EQ(run({"plan", kConfig, "--set", "data.mtb=" + out()}).code, 0);
+}
+
+TEST_F(ConvertTest, DamageExits4) {
+  std::filesystem::copy(out(), *dir_ / "damaged");
+  std::fstream file(*dir_ / "damaged/train-00000.mtb", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(3000);
+  file.put('\x55');
+  file.close();
+  const ProcessResult r = run({"check", kConfig, "--data", "--set", "data.mtb=" + (*dir_ / "damaged")});
+  EXPECT_EQ(r.code, 4);
+  EXPECT_THAT(r.err, HasSubstr("train-00000.mtb: block 0: "));
+  EXPECT_THAT(r.err, HasSubstr(" is damaged"));
+}
+
+TEST_F(ConvertTest, MistakesSayWhatToDo) {
+  ProcessResult r = run({"convert", kConfig, "--out", out()});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_THAT(r.err, HasSubstr("is not empty; choose another directory, or remove it"));
+  r = run({"convert", kConfig, "--out", *dir_ / "twice", "--set", "data.mtb=" + out()});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_THAT(r.err, HasSubstr("converted already"));
+  r = run({"train", kConfig, "--out", *dir_ / "run", "--set", "data.mtb=" + out(), "--set",
+           "features.clicked_items.max_len=6"});
+  EXPECT_EQ(r.code, 3);
+  EXPECT_THAT(r.err, HasSubstr("features.clicked_items.max_len: 5, now 6"));
+  r = run({"train", kConfig, "--out", *dir_ / "run2", "--set", "data.mtb=" + (*dir_ / "log")});
+  EXPECT_EQ(r.code, 4);
+  EXPECT_THAT(r.err, HasSubstr("holds no converted data (no manifest.json)"));
+}
+
+}  // namespace
+}  // namespace mtrank
