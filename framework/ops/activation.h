@@ -113,6 +113,25 @@ void with_activation(Activation a, const F& f) {
   }
 }
 
+/// f(z) of the activation `a`: for kernels that learn which one it is when they run.
+MTRANK_HD float activation_value(Activation a, float z) {
+  switch (a) {
+    case Activation::none:
+      break;
+    case Activation::relu:
+      return ActivationOf<Activation::relu>::value(z);
+    case Activation::gelu:
+      return ActivationOf<Activation::gelu>::value(z);
+    case Activation::silu:
+      return ActivationOf<Activation::silu>::value(z);
+    case Activation::tanh:
+      return ActivationOf<Activation::tanh>::value(z);
+    case Activation::sigmoid:
+      return ActivationOf<Activation::sigmoid>::value(z);
+  }
+  return z;
+}
+
 /// The names configs use: none, relu, gelu, silu, tanh, sigmoid. Throws ShapeError for another.
 Activation parse_activation(const std::string& name);
 bool saves_input(Activation activation);

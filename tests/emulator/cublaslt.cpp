@@ -177,9 +177,11 @@ bool layout_fits(const Layout& l) {
          l.batches > 0;
 }
 
-/// Batches that are written must not lie over one another.
+/// Batches that are written must not lie over one another: they follow each other, or lie side by side in the columns.
 bool outputs_apart(const Layout& l) {
-  return l.batches == 1 || l.stride >= l.ld * static_cast<int64_t>(l.cols - 1) + static_cast<int64_t>(l.rows);
+  const auto rows = static_cast<int64_t>(l.rows);
+  return l.batches == 1 || l.stride >= l.ld * static_cast<int64_t>(l.cols - 1) + rows ||
+         (l.stride >= rows && (l.batches - 1) * l.stride + rows <= l.ld);
 }
 
 bool types_supported(const Problem& p) {

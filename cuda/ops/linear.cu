@@ -1,0 +1,180 @@
+#include "framework/ops/linear.h"
+
+#include "cuda/launch.h"
+#include "cuda/narrow.h"
+#include "cuda/products.h"
+#include "framework/core/bf16.h"
+#include "framework/ops/activation.h"
+
+namespace mtrank::cuda {
+namespace {
+
+/// K and N of one of the groups.
+struct Shape {
+  int64_t rows, groups, k, n;
+};
+
+bool narrow(const Shape& s) { return s.k <= kNarrow || s.n <= kNarrow; }
+
+Operand operand(const DeviceView& view, int64_t group_step, bool transposed = false) {
+  return {view.data, view.ld, view.dtype, group_step, transposed};
+}
+
+/// The weights in the type of what they are multiplied with; a group is K rows.
+Operand weights(const DeviceView& w, DType dtype, int64_t k, bool transposed = false) {
+  if (dtype == DType::f32) return {w.data, w.ld, DType::f32, k * w.ld, transposed};
+  MTRANK_ASSERT(w.low);
+  return {const_cast<void*>(w.low), w.low_ld, DType::bf16, k * w.low_ld, transposed};
+}
+
+/// z += b; y = f(z). The product is in z, which is y itself where it is not kept.
+template <class T>
+struct FinishArguments {
+  T *z, *y;
+  int64_t z_ld, y_ld, columns;
+  const float* bias;
+  Activation activation;
+};
+
+constexpr int kFinishColumns = 4;  // of a thread
+
+template <class T>
+__global__ void __launch_bounds__(256) finish_kernel(const FinishArguments<T> a) {
+  const int64_t row = blockIdx.x, first = int64_t{blockIdx.y} * 256 * kFinishColumns + threadIdx.x;
+  for (int i = 0; i < kFinishColumns; ++i) {
+    const int64_t c = first + i * 256;
+    if (c >= a.columns) return;
+    T z = a.z[row * a.z_ld + c];
+    if (a.bias) {
+      z = from_float<T>(to_float(z) + a.bias[c]);
+      a.z[row * a.z_ld + c] = z;
+    }
+    a.y[row * a.y_ld + c] = from_float<T>(activation_value(a.activation, to_float(z)));
+  }
+}
+
+template <class T>
+void finish(const DeviceView& z, const DeviceView& y, int64_t rows, const float* bias, Activation activation,
+            const Context& context) {
+  const FinishArguments<T> a{z.as<T>(), y.as<T>(), z.ld, y.ld, y.cols, bias, activation};
+  const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>(ceil_div(y.cols, 256 * kFinishColumns)));
+  launch(finish_kernel<T>, grid, dim3(256), context.stream, a);
+}
+
+/// The product with bias and ReLU fused where the library can; the rest by a kernel behind it.
+void wide_forward(const Call& call, const Shape& s, Activation activation) {
+  const DeviceView &x = call.in[0], &w = call.in[1], &b = call.in[2], &y = call.out[0];
+  const DeviceView& z = call.out[1] ? call.out[1] : y;
+  MTRANK_ASSERT(z.dtype == y.dtype);
+  Product product{s.rows, s.n, s.k, s.groups, operand(x, s.k), weights(w, x.dtype, s.k), operand(z, s.n)};
+  product.vector = z.dtype == DType::bf16 ? const_cast<void*>(b.low) : b.data;
+  const auto run = [&](Epilogue epilogue) {
+    product.epilogue = epilogue;
+    return call.context.products->run(product, call.context);
+  };
+  const bool can_bias = !b || product.vector;
+  if (activation == Activation::relu && z.data == y.data && can_bias && run(b ? Epilogue::bias_relu : Epilogue::relu))
+    return;
+  const bool biased = b && can_bias && run(Epilogue::bias);
+  if (!biased) run(Epilogue::none);
+  const float* bias = biased ? nullptr : b.as<const float>();
+  if (!bias && activation == Activation::none && z.data == y.data) return;
+  if (y.dtype == DType::bf16)
+    finish<bf16>(z, y, s.rows, bias, activation, call.context);
+  else
+    finish<float>(z, y, s.rows, bias, activation, call.context);
+}
+
+/// db is a by-product where the library can make it, which only overwrites; else a sum of our own.
+void wide_gradient(const Call& call, const Shape& s, bool add_weights, bool add_bias) {
+  const DeviceView &x = call.in[0], &dz = call.in[1], &dw = call.out[0], &db = call.out[1];
+  bool summed = false;
+  if (dw) {
+    Product product{s.k, s.n, s.rows, s.groups, operand(x, s.k, true), operand(dz, s.n), operand(dw, s.k * dw.ld)};
+    product.accumulate = add_weights;
+    product.vector = db.data;
+    product.epilogue = Epilogue::bias_gradient;
+    summed = db && !add_bias && call.context.products->run(product, call.context);
+    product.epilogue = Epilogue::none;
+    if (!summed) call.context.products->run(product, call.context);
+  }
+  if (db && !summed) column_sums(dz, s.rows, db.as<float>(), add_bias, call.context);
+}
+
+}  // namespace
+
+/// x [B, G K], W [G K, N], b [1, G N] or absent -> y [B, G N], z or absent.
+void launches::linear(const Call& call) {
+  const DeviceView &x = call.in[0], &w = call.in[1], &b = call.in[2];
+  const int64_t groups = call.node.attributes.integer("groups", 1);
+  const Shape s{call.rows, groups, x.cols / groups, w.cols};
+  const Activation activation = parse_activation(call.node.attributes.text("activation"));
+  if (s.rows == 0) return;
+  if (!narrow(s)) return wide_forward(call, s, activation);
+  narrow_product({.rows = s.rows,
+                  .groups = groups,
+                  .inner = s.k,
+                  .outer = s.n,
+                  .in = x,
+                  .out = call.out[0],
+                  .weights = w.as<const float>(),
+                  .inner_step = w.ld,
+                  .outer_step = 1,
+                  .group_step = s.k * w.ld,
+                  .bias = b.as<const float>(),
+                  .activation = activation,
+                  .before = call.out[1]},
+                 call.context);
+}
+
+/// dz [B, G N], W [G K, N] -> dx [B, G K].
+void launches::linear_input_gradient(const Call& call) {
+  const DeviceView &dz = call.in[0], &w = call.in[1], &dx = call.out[0];
+  const int64_t groups = call.node.attributes.integer("groups", 1);
+  const Shape s{call.rows, groups, w.rows / groups, w.cols};
+  const bool accumulate = call.accumulate[0] != 0;
+  if (!dx || s.rows == 0) return;
+  if (!narrow(s)) {
+    Product product{s.rows, s.k, s.n, groups, operand(dz, s.n), weights(w, dz.dtype, s.k, true), operand(dx, s.k)};
+    product.accumulate = accumulate;
+    call.context.products->run(product, call.context);
+    return;
+  }
+  narrow_product({.rows = s.rows,
+                  .groups = groups,
+                  .inner = s.n,
+                  .outer = s.k,
+                  .in = dz,
+                  .out = dx,
+                  .weights = w.as<const float>(),
+                  .inner_step = 1,
+                  .outer_step = w.ld,
+                  .group_step = s.k * w.ld,
+                  .accumulate = accumulate},
+                 call.context);
+}
+
+/// x [B, G K], dz [B, G N] -> dW [G K, N] and db [1, G N], f32, both or either.
+void launches::linear_weight_gradient(const Call& call) {
+  const DeviceView &x = call.in[0], &dz = call.in[1], &dw = call.out[0], &db = call.out[1];
+  const int64_t groups = call.node.attributes.integer("groups", 1);
+  const Shape s{call.rows, groups, x.cols / groups, dz.cols / groups};
+  const bool add_weights = dw && call.accumulate[0], add_bias = db && call.accumulate[1];
+  MTRANK_ASSERT((!dw || dw.dtype == DType::f32) && (!db || db.dtype == DType::f32));
+  if (!dw && !db) return;
+  if (!narrow(s)) return wide_gradient(call, s, add_weights, add_bias);
+  narrow_gradient({.rows = s.rows,
+                   .groups = groups,
+                   .k = s.k,
+                   .n = s.n,
+                   .x = x,
+                   .dz = dz,
+                   .weights = dw.as<float>(),
+                   .weights_ld = dw.ld,
+                   .bias = db.as<float>(),
+                   .add_weights = add_weights,
+                   .add_bias = add_bias},
+                  call.context);
+}
+
+}  // namespace mtrank::cuda

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cublasLt.h>
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "cuda/call.h"
+
+namespace mtrank::cuda {
+
+/// A row-major operand of a product, one a group: element (r, c) of group g is data[g * stride + r * ld + c].
+struct Operand {
+  void* data = nullptr;
+  int64_t ld = 0;
+  DType dtype = DType::f32;  ///< f32 or bf16
+  int64_t stride = 0;
+  bool transposed = false;  ///< stored as its transpose
+};
+
+/// What is fused into a product.
+enum class Epilogue : uint8_t {
+  none,
+  bias,           ///< d += v, in every row
+  relu,           ///< d = max(d, 0)
+  bias_relu,      ///< both, the bias first
+  bias_gradient,  ///< v = column sums of b
+};
+
+/// D_g = A_g B_g or D_g += A_g B_g, g < groups.   A_g [m, k]; B_g [k, n]; D_g [m, n]
+/// Sums in f32; A and B have the same type.
+struct Product {
+  int64_t m = 0, n = 0, k = 0, groups = 1;
+  Operand a, b, d;
+  bool accumulate = false;
+  Epilogue epilogue = Epilogue::none;
+  void* vector = nullptr;  ///< v [groups, n], in D's type
+};
+
+/// Matrix products by cuBLASLt on one stream. The algorithm of a product is the library's first suggestion for its
+/// shape, never a matter of timing, and never one that adds in an order that varies: the same bits on every run with
+/// the same library on the same GPU.
+class Products {
+ public:
+  /// `workspace` is device memory that only these products use, at a multiple of 256 bytes.
+  Products(void* workspace, size_t bytes);
+  Products(const Products&) = delete;
+  Products& operator=(const Products&) = delete;
+  ~Products();
+
+  /// Launches a product. False, and nothing is launched, where the library cannot fuse its epilogue. The first use of a
+  /// shape makes its descriptors, which is not allowed while the stream is captured. Throws ResourceError naming the
+  /// shape where the library cannot multiply at all.
+  bool run(const Product& product, const Context& context);
+
+  /// One line of JSON for every product that was run: its shape and the algorithm chosen.
+  std::string describe() const;
+
+ private:
+  /// All that the library's choice depends on.
+  struct Key {
+    int64_t m, n, k, groups;
+    struct Side {
+      int64_t ld, stride;
+      DType dtype;
+      bool transposed;
+      uint32_t alignment;
+      auto operator<=>(const Side&) const = default;
+    } a, b, d;
+    bool accumulate, tf32;
+    Epilogue epilogue;
+    uint32_t vector_alignment;
+    auto operator<=>(const Key&) const = default;
+  };
+  struct Chosen;
+
+  static Key key_of(const Product& product, bool tf32);
+  static std::string text(const Key& key);
+  /// Without an epilogue, for groups that the library cannot do at once.
+  bool run_each_group(const Product& product, const Context& context);
+  std::unique_ptr<Chosen> choose(const Key& key, void* vector) const;
+
+  cublasLtHandle_t handle_ = nullptr;
+  void* workspace_;
+  size_t workspace_bytes_;
+  std::map<Key, std::unique_ptr<Chosen>> chosen_;  // null: the library has none
+};
+
+}  // namespace mtrank::cuda
