@@ -3,10 +3,7 @@
 #include "framework/core/error.h"
 #include "framework/core/reduce.h"
 #include "framework/graph/autodiff.h"
-#include "framework/ops/losses/bce.h"
-#include "framework/ops/losses/focal.h"
-#include "framework/ops/losses/huber.h"
-#include "framework/ops/losses/mse.h"
+#include "framework/ops/losses/losses.h"
 
 namespace mtrank {
 namespace {
@@ -16,18 +13,6 @@ constexpr LossInfo kLosses[] = {
 #include "framework/ops/losses/losses.def"
 #undef MTRANK_LOSS
 };
-
-/// Calls f with the loss struct of that name.
-template <class F>
-void with_loss(const std::string& type, const F& f) {
-#define MTRANK_LOSS(row, Struct) \
-  if (type == #row) return f(Struct{});
-#include "framework/ops/losses/losses.def"
-#undef MTRANK_LOSS
-  MTRANK_ASSERT(!"a known loss");
-}
-
-std::string parameter_name(size_t i) { return "p" + std::to_string(i); }
 
 }  // namespace
 
@@ -42,7 +27,7 @@ const LossInfo* find_loss(std::string_view name) {
 void loss(Builder& builder, const std::string& type, std::span<const double> parameters, const std::string& task,
           ValueId logit, ValueId label, ValueId weight, ValueId scale) {
   Attributes attributes{{"type", type}};
-  for (size_t i = 0; i < parameters.size(); ++i) attributes.set(parameter_name(i), parameters[i]);
+  for (size_t i = 0; i < parameters.size(); ++i) attributes.set(loss_parameter_name(i), parameters[i]);
   const ValueId sum = builder.add_value({.name = "loss", .kind = ValueKind::loss, .batch = false, .cols = 1});
   const ValueId dz = builder.add_value({.name = "dz", .cols = 1});
   builder.graph().losses.push_back({task, sum});
@@ -56,10 +41,8 @@ template <class Loss, class T>
 void run_loss(const OpCall& call) {
   const View z = call.in[0], y = call.in[1], w = call.in[2], dz = call.out[1];
   const double scale = *call.in[3].as<const double>();
-  T p[kMaxLossParameters] = {};
-  for (size_t i = 0; i < std::size(Loss::parameters); ++i)
-    p[i] = static_cast<T>(call.node.attributes.number(parameter_name(i), Loss::parameters[i].otherwise));
-  const T* params = p;
+  const auto p = loss_parameters<Loss, T>(call.node.attributes);
+  const T* params = p.data();
   double* sum = call.out[0].as<double>();
   const int64_t rows = call.rows;
   for_isa([=]() MTRANK_INLINE_LAMBDA {
