@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <iterator>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -92,6 +93,14 @@ struct OptimizerStep {
 /// What to divide by where `root` may be 0: there was never a gradient, and eps is 0. Then the quotient is as good as
 /// 0. A select and no branch, so that loops around it vectorise.
 MTRANK_HD float divisor(float root) { return root > 0.0f ? root : 3.4e38f; }
+
+/// An optimiser that remembers one number a row: `row` gives the factor of the row's gradient.
+template <class O>
+concept RowWise = requires {
+  &O::row;
+};
+template <class O>
+constexpr int kSlots = static_cast<int>(std::size(O::slots));
 
 /// Pointers to the slots of `info().slots`, null where one does not exist.
 using SlotPointers = std::array<float*, kMaxSlots>;

@@ -6,13 +6,6 @@
 /// The loops around an optimiser's update. Element-wise, so every instruction set gives the same bits.
 namespace mtrank::optimizer_kernels {
 
-template <class O>
-concept RowWise = requires {
-  &O::row;
-};
-template <class O>
-constexpr int kSlots = static_cast<int>(std::size(O::slots));
-
 /// n consecutive weights. Without kState no slot exists: its value counts as 0 and is forgotten.
 template <class O, bool kState, bool kGradient>
 MTRANK_INLINE void update_run(typename O::Step s, float* __restrict w, const float* __restrict g, float* __restrict a,

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+
+#include "framework/core/bf16.h"
+#include "framework/core/math.h"
+
+/// Pieces of rows that a thread holds in registers, and lanes that share a row.
+namespace mtrank::cuda {
+
+/// N consecutive elements, moved as one where they lie on a multiple of their size.
+template <class T, int N>
+struct alignas(sizeof(T) * N) Columns {
+  T at[N];
+};
+
+template <int N, class T>
+__device__ __forceinline__ Columns<T, N> load_columns(const T* from, bool aligned) {
+  Columns<T, N> out;
+  if (N == 1 || aligned) {
+    out = *reinterpret_cast<const Columns<T, N>*>(from);
+  } else {
+    for (int i = 0; i < N; ++i) out.at[i] = from[i];
+  }
+  return out;
+}
+template <int N, class T>
+__device__ __forceinline__ void store_columns(T* to, const Columns<float, N>& x, bool aligned) {
+  Columns<T, N> out;
+  for (int i = 0; i < N; ++i) out.at[i] = from_float<T>(x.at[i]);
+  if (N == 1 || aligned) {
+    *reinterpret_cast<Columns<T, N>*>(to) = out;
+  } else {
+    for (int i = 0; i < N; ++i) to[i] = out.at[i];
+  }
+}
+template <class T, int N>
+__device__ __forceinline__ Columns<float, N> to_floats(const Columns<T, N>& x) {
+  Columns<float, N> out;
+  for (int i = 0; i < N; ++i) out.at[i] = to_float(x.at[i]);
+  return out;
+}
+
+/// Whether rows of such a pointer and leading dimension can be moved N elements at a time.
+template <int N>
+bool rows_aligned(const void* data, int64_t ld, int64_t element_bytes) {
+  return reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(N * element_bytes) == 0 && ld % N == 0;
+}
+
+/// log2 of the lanes that share a row of `dim` columns, each taking `n` of them at a time: a power of two up to 32.
+inline int lane_bits_of(int64_t dim, int n) {
+  int bits = 0;
+  while (bits < 5 && (int64_t{n} << bits) < dim) ++bits;
+  return bits;
+}
+
+/// The lanes of the calling thread's row. A warp has 32 >> bits such groups; all lanes of a warp run the same loops.
+struct LaneGroup {
+  int bits;
+  __device__ __forceinline__ int size() const { return 1 << bits; }
+  __device__ __forceinline__ int lane() const { return static_cast<int>(threadIdx.x) & (size() - 1); }
+  /// Number of the group in the grid, of its warp's first group, and how many there are.
+  __device__ __forceinline__ int64_t number() const {
+    return (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) >> bits;
+  }
+  __device__ __forceinline__ int64_t count() const { return (static_cast<int64_t>(gridDim.x) * blockDim.x) >> bits; }
+  /// The sum over the lanes of the group, by a tree: the same bits in every lane. All lanes of the warp must call.
+  __device__ __forceinline__ float sum(float x) const {
+    for (int apart = size() / 2; apart > 0; apart /= 2) x += __shfl_xor_sync(0xffffffffu, x, apart);
+    return x;
+  }
+};
+
+}  // namespace mtrank::cuda

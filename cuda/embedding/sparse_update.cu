@@ -1,0 +1,86 @@
+#include "cuda/embedding/sparse_update.h"
+
+#include "cuda/embedding/row_sums.h"
+#include "cuda/embedding/update_rows.h"
+#include "cuda/launch.h"
+#include "cuda/put.h"
+
+namespace mtrank::cuda {
+namespace {
+
+__global__ void clear_largest_kernel(uint32_t* largest, int features) {
+  for (int f = static_cast<int>(threadIdx.x); f < features; f += static_cast<int>(blockDim.x)) largest[f] = 0;
+}
+
+}  // namespace
+
+size_t SparseUpdate::bytes(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features,
+                           int64_t batch) {
+  return place_index(plan_index(tables, features, batch), nullptr, nullptr);
+}
+
+SparseUpdate::SparseUpdate(std::vector<DeviceTable> tables, std::vector<DeviceFeature> features, int64_t batch,
+                           void* memory, cudaStream_t stream)
+    : tables_(std::move(tables)), features_(std::move(features)), plan_(plan_index(tables_, features_, batch)) {
+  place_index(plan_, static_cast<std::byte*>(memory), &memory_);
+  put(stream, std::span<const IndexTable>(plan_.tables), memory_.tables);
+  put(stream, std::span<const uint32_t>(plan_.table_of), memory_.table_of);
+  begin(stream);
+}
+
+void SparseUpdate::begin(cudaStream_t stream) const {
+  launch(clear_largest_kernel, dim3(1), dim3(256), stream, memory_.largest, static_cast<int>(features_.size()));
+}
+
+void SparseUpdate::prepare(cudaStream_t stream, std::span<const DeviceIds> ids, const DeviceStep* step) {
+  MTRANK_ASSERT(ids.size() == features_.size());
+  build_index(stream, plan_, memory_, ids, step);
+}
+
+SparseLimits SparseUpdate::limits() const {
+  return {.largest = memory_.largest,
+          .table_of = memory_.table_of,
+          .lookups = memory_.lookups,
+          .heaviest = memory_.heaviest,
+          .features = static_cast<int>(features_.size())};
+}
+
+void SparseUpdate::update(cudaStream_t stream, std::span<const DeviceView> gradients, const OptimizerStep* steps,
+                          const uint32_t* proceed) {
+  MTRANK_ASSERT(gradients.size() == features_.size());
+  const DType dtype = gradients.empty() ? DType::f32 : gradients[0].dtype;
+  std::vector<GradientRows> rows;
+  bool aligned = true;
+  for (const int f : plan_.feature_order) {
+    const DeviceView& g = gradients[static_cast<size_t>(f)];
+    MTRANK_ASSERT(g.dtype == dtype && g.rows >= plan_.batch &&
+                  g.cols == tables_[static_cast<size_t>(features_[static_cast<size_t>(f)].table)].dim);
+    rows.push_back({g.data, g.ld});
+    aligned = aligned && (g.cols % 4 != 0 || rows_aligned<4>(g.data, g.ld, static_cast<int64_t>(dtype_size(dtype))));
+  }
+  put(stream, std::span<const GradientRows>(rows), memory_.gradients);
+  for (size_t c = 0; c < plan_.classes.size(); ++c) {
+    const RowClass& own = plan_.classes[c];
+    ClassIndex index{.keys = memory_.sorted_keys,
+                     .values = memory_.sorted_values,
+                     .begins = memory_.begins,
+                     .table_segment = memory_.table_segment,
+                     .source = plan_.numbered ? memory_.source : nullptr,
+                     .weight = plan_.numbered ? memory_.weight : nullptr,
+                     .gradients = memory_.gradients,
+                     .tables = memory_.tables,
+                     .hot_count = memory_.hot_count + c * kMaxLevels,
+                     .partial = memory_.partial + own.partial,
+                     .features = static_cast<uint32_t>(rows.size()),
+                     .first_table = own.first_table,
+                     .end_table = own.end_table,
+                     .dim = own.dim,
+                     .feature_bits = plan_.feature_bits,
+                     .gradients_aligned = aligned};
+    for (int level = 0; level < own.levels; ++level) index.hot[level] = memory_.hot + own.hot[level];
+    if (own.levels > 0) sum_hot_rows(stream, own, index, dtype, proceed);
+    update_class(stream, own, index, dtype, steps, memory_.touched, proceed);
+  }
+}
+
+}  // namespace mtrank::cuda

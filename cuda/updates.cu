@@ -1,0 +1,206 @@
+#include "cuda/updates.h"
+
+#include <algorithm>
+
+#include "cuda/columns.h"
+#include "cuda/launch.h"
+#include "cuda/put.h"
+
+#define MTRANK_OPTIMIZER_HEADERS
+#include "framework/embedding/optimizers.def"
+#undef MTRANK_OPTIMIZER_HEADERS
+
+namespace mtrank::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int64_t kMostBlocks = 4096;
+constexpr float kLargestSum = 1e18f;  // its square fits a float
+constexpr uint32_t kNothing = 0xffffffffu;
+
+/// The sum over the block's kThreads threads, by a tree; in thread 0.
+__device__ double block_sum(double x) {
+  __shared__ double warp_sum[kThreads / 32];
+  for (int apart = 16; apart > 0; apart /= 2) x += __shfl_xor_sync(0xffffffffu, x, apart);
+  if (threadIdx.x % 32 == 0) warp_sum[threadIdx.x / 32] = x;
+  __syncthreads();
+  if (threadIdx.x != 0) return 0;
+  for (int apart = kThreads / 64; apart > 0; apart /= 2)
+    for (int w = 0; w < apart; ++w) warp_sum[w] += warp_sum[w + apart];
+  return warp_sum[0];
+}
+
+__global__ void __launch_bounds__(kThreads) squared_norm_kernel(const float* x, int64_t n, double* partial) {
+  double sum = 0;
+  for (int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * 4; i < n;
+       i += int64_t{kNormBlocks} * kThreads * 4) {
+    const Columns<float, 4> v = load_columns<4>(x + i, true);
+    for (int l = 0; l < 4; ++l) sum = math::fma(static_cast<double>(v.at[l]), static_cast<double>(v.at[l]), sum);
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+struct Verdict {
+  const double *partial, *losses;
+  int loss_count;
+  SparseLimits limits;
+  double clip_norm;
+  uint32_t* stopped;
+  Outcome* outcome;
+};
+
+/// Whether feature f's gradients are finite and so small that no sum of them, nor the square of a sum, overflows.
+__device__ bool fine(const SparseLimits& limits, uint32_t f) {
+  const uint32_t t = limits.table_of[f];
+  const float largest = math::detail::from_bits(limits.largest[f]);
+  const float heaviest = math::detail::from_bits(limits.heaviest[t]);
+  return largest <= kLargestSum / (static_cast<float>(limits.lookups[t] + 1) * (1.0f + heaviest));
+}
+
+__global__ void __launch_bounds__(kThreads) verdict_kernel(Verdict v) {
+  __shared__ uint32_t fault;
+  if (threadIdx.x == 0) fault = kNothing;
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.x); i < v.loss_count; i += kThreads)
+    if (!math::finite(v.losses[i])) atomicMin(&fault, 1u);
+  for (uint32_t f = threadIdx.x; f < static_cast<uint32_t>(v.limits.features); f += kThreads)
+    if (!fine(v.limits, f)) atomicMin(&fault, 2u + f);
+  double sum = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < kNormBlocks; i += kThreads) sum += v.partial[i];
+  sum = block_sum(sum);
+  if (threadIdx.x != 0) return;
+  const uint32_t first = math::finite(sum) ? fault : min(fault, 1u);
+  const bool finite = first == kNothing;
+  if (!finite) *v.stopped = 1;
+  const double factor = v.clip_norm / (math::sqrt(sum) + 1e-6);
+  *v.outcome = {.norm_squared = sum,
+                .finite = finite ? 1u : 0u,
+                .proceed = *v.stopped == 0 ? 1u : 0u,
+                .scale = static_cast<float>(factor < 1.0 ? factor : 1.0),
+                .first_fault = finite ? 0u : first};
+}
+
+template <class O>
+__global__ void __launch_bounds__(kThreads)
+    dense_update_kernel(float* weights, const float* gradient, float* a, float* b, int64_t n, const OptimizerStep* step,
+                        const Outcome* outcome) {
+  if (outcome->proceed == 0) return;
+  const auto s = step->as<typename O::Step>();
+  const float decay = step->decay, scale = outcome->scale;
+  float* const slot[2] = {a, b};
+  for (int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * 4; i < n;
+       i += static_cast<int64_t>(gridDim.x) * kThreads * 4) {
+    Columns<float, 4> w = load_columns<4>(weights + i, true), state[kSlots<O>];
+    const Columns<float, 4> g = load_columns<4>(gradient + i, true);
+#pragma unroll
+    for (int k = 0; k < kSlots<O>; ++k) state[k] = slot[k] ? load_columns<4>(slot[k] + i, true) : Columns<float, 4>{};
+#pragma unroll
+    for (int l = 0; l < 4; ++l) {
+      float own[kSlots<O>];
+#pragma unroll
+      for (int k = 0; k < kSlots<O>; ++k) own[k] = state[k].at[l];
+      w.at[l] = O::update(s, w.at[l], math::fma(decay, w.at[l], scale * g.at[l]), own);
+#pragma unroll
+      for (int k = 0; k < kSlots<O>; ++k) state[k].at[l] = own[k];
+    }
+    store_columns<4>(weights + i, w, true);
+#pragma unroll
+    for (int k = 0; k < kSlots<O>; ++k)
+      if (slot[k]) store_columns<4>(slot[k] + i, state[k], true);
+  }
+}
+
+using DenseUpdateKernel = void (*)(float*, const float*, float*, float*, int64_t, const OptimizerStep*, const Outcome*);
+
+template <class O>
+constexpr DenseUpdateKernel dense_kernel_of() {
+  if constexpr (serves(O::use, OptimizerUse::dense))
+    return dense_update_kernel<O>;
+  else
+    return nullptr;
+}
+
+constexpr int64_t kLowColumns = 8;  // of bf16: 16 bytes
+
+/// A thread makes 8 columns of a copy; a block's are all of one weight.
+__global__ void __launch_bounds__(kThreads)
+    low_copies_kernel(const LowCopies::Piece* pieces, int count, const Outcome* outcome) {
+  if (outcome && outcome->proceed == 0) return;
+  int begin = 0, end = count;
+  while (end - begin > 1) {
+    const int middle = (begin + end) / 2;
+    (pieces[middle].first_block <= blockIdx.x ? begin : end) = middle;
+  }
+  const LowCopy copy = pieces[begin].copy;
+  const int64_t in_row = copy.ld / kLowColumns;
+  const int64_t i = static_cast<int64_t>(blockIdx.x - pieces[begin].first_block) * kThreads + threadIdx.x;
+  if (i >= copy.rows * in_row) return;
+  const int64_t row = i / in_row, column = (i - row * in_row) * kLowColumns;
+  const float* from = copy.from + row * copy.cols + column;
+  Columns<float, kLowColumns> x{};
+  if (copy.cols % 4 == 0 && column + kLowColumns <= copy.cols) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const Columns<float, 4> four = load_columns<4>(from + 4 * half, true);
+#pragma unroll
+      for (int l = 0; l < 4; ++l) x.at[4 * half + l] = four.at[l];
+    }
+  } else {
+#pragma unroll
+    for (int l = 0; l < kLowColumns; ++l)
+      if (column + l < copy.cols) x.at[l] = from[l];
+  }
+  store_columns<kLowColumns>(copy.to + row * copy.ld + column, x, true);
+}
+
+}  // namespace
+
+void set_table_steps(StepControl& control, size_t table, const OptimizerSettings& optimizer, double l2,
+                     double lr_factor, int64_t step) {
+  const double lr = optimizer.lr * lr_factor;
+  control.tables()[2 * table] = optimizer.info().step(optimizer, lr, step, l2);
+  control.tables()[2 * table + 1] = optimizer.info().step(optimizer, lr, step, 0);
+}
+
+void squared_norm(cudaStream_t stream, const float* x, int64_t n, double* partial) {
+  launch(squared_norm_kernel, dim3(kNormBlocks), dim3(kThreads), stream, x, n, partial);
+}
+
+void verdict(cudaStream_t stream, const double* partial, const double* losses, int loss_count,
+             const SparseLimits& limits, double clip_norm, uint32_t* stopped, Outcome* outcome) {
+  launch(verdict_kernel, dim3(1), dim3(kThreads), stream,
+         Verdict{partial, losses, loss_count, limits, clip_norm, stopped, outcome});
+}
+
+void dense_update(cudaStream_t stream, const OptimizerInfo& optimizer, float* weights, const float* gradient,
+                  const SlotPointers& slots, int64_t n, const OptimizerStep* step, const Outcome* outcome) {
+  static constexpr DenseUpdateKernel kernels[] = {
+#define OPTIMIZER(Type) dense_kernel_of<optimizers::Type>(),
+#include "framework/embedding/optimizers.def"
+#undef OPTIMIZER
+  };
+  const DenseUpdateKernel kernel = kernels[&optimizer - optimizer_registry().data()];
+  MTRANK_ASSERT(kernel && n % 4 == 0);
+  launch(kernel, dim3(static_cast<unsigned>(std::min(ceil_div(n, kThreads * 4), kMostBlocks))), dim3(kThreads), stream,
+         weights, gradient, slots[0], slots[1], n, step, outcome);
+}
+
+size_t LowCopies::bytes(size_t copies) { return put_bytes<Piece>(copies); }
+
+LowCopies::LowCopies(std::span<const LowCopy> copies, void* memory, cudaStream_t stream)
+    : pieces_(static_cast<const Piece*>(memory)), count_(static_cast<int>(copies.size())) {
+  std::vector<Piece> pieces;
+  for (const LowCopy& copy : copies) {
+    MTRANK_ASSERT(copy.ld % kLowColumns == 0 && copy.ld >= copy.cols && copy.rows > 0);
+    pieces.push_back({copy, blocks_});
+    blocks_ += static_cast<uint32_t>(ceil_div(copy.rows * (copy.ld / kLowColumns), kThreads));
+  }
+  put(stream, std::span<const Piece>(pieces), static_cast<Piece*>(memory));
+}
+
+void LowCopies::refresh(cudaStream_t stream, const Outcome* outcome) const {
+  launch(low_copies_kernel, dim3(blocks_), dim3(kThreads), stream, pieces_, count_, outcome);
+}
+
+}  // namespace mtrank::cuda
