@@ -35,7 +35,7 @@ enum class Epilogue : uint8_t {
 /// Sums in f32; A and B have the same type.
 struct Product {
   int64_t m = 0, n = 0, k = 0, groups = 1;
-  Operand a, b, d;
+  Operand a = {}, b = {}, d = {};
   bool accumulate = false;
   Epilogue epilogue = Epilogue::none;
   void* vector = nullptr;  ///< v [groups, n], in D's type
