@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <cstdint>
 
+#include "cuda/access.cuh"
 #include "framework/core/bf16.h"
 #include "framework/core/math.h"
 

@@ -93,19 +93,19 @@ __global__ void __launch_bounds__(kThreads)
        i += static_cast<int64_t>(gridDim.x) * kThreads * 4) {
     Columns<float, 4> w = load_columns<4>(weights + i, true), state[kSlots<O>];
     const Columns<float, 4> g = load_columns<4>(gradient + i, true);
-#pragma unroll
+    MTRANK_UNROLL
     for (int k = 0; k < kSlots<O>; ++k) state[k] = slot[k] ? load_columns<4>(slot[k] + i, true) : Columns<float, 4>{};
-#pragma unroll
+    MTRANK_UNROLL
     for (int l = 0; l < 4; ++l) {
       float own[kSlots<O>];
-#pragma unroll
+      MTRANK_UNROLL
       for (int k = 0; k < kSlots<O>; ++k) own[k] = state[k].at[l];
       w.at[l] = O::update(s, w.at[l], math::fma(decay, w.at[l], scale * g.at[l]), own);
-#pragma unroll
+      MTRANK_UNROLL
       for (int k = 0; k < kSlots<O>; ++k) state[k].at[l] = own[k];
     }
     store_columns<4>(weights + i, w, true);
-#pragma unroll
+    MTRANK_UNROLL
     for (int k = 0; k < kSlots<O>; ++k)
       if (slot[k]) store_columns<4>(slot[k] + i, state[k], true);
   }
@@ -140,14 +140,14 @@ __global__ void __launch_bounds__(kThreads)
   const float* from = copy.from + row * copy.cols + column;
   Columns<float, kLowColumns> x{};
   if (copy.cols % 4 == 0 && column + kLowColumns <= copy.cols) {
-#pragma unroll
+    MTRANK_UNROLL
     for (int half = 0; half < 2; ++half) {
       const Columns<float, 4> four = load_columns<4>(from + 4 * half, true);
-#pragma unroll
+      MTRANK_UNROLL
       for (int l = 0; l < 4; ++l) x.at[4 * half + l] = four.at[l];
     }
   } else {
-#pragma unroll
+    MTRANK_UNROLL
     for (int l = 0; l < kLowColumns; ++l)
       if (column + l < copy.cols) x.at[l] = from[l];
   }

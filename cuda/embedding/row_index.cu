@@ -192,13 +192,14 @@ __global__ void bounds_kernel(Bounds b) {
 
 /// What find_hot_kernel knows of a class.
 struct HotClass {
-  uint32_t end_table, first_row, levels, touched;  // touched: its first word and 1, or 0
-  uint32_t hot[kMaxLevels];
+  uint32_t end_table = 0, first_row = 0, levels = 0;
+  uint32_t touched = 0;  // its first word and 1, or 0
+  uint32_t hot[kMaxLevels] = {};
 };
 constexpr int kClassesAtOnce = 64;
 struct HotClasses {
-  uint32_t first_table, first, count;
-  HotClass at[kClassesAtOnce];
+  uint32_t first_table = 0, first = 0, count = 0;
+  HotClass at[kClassesAtOnce] = {};
 };
 
 struct FindHot {

@@ -60,17 +60,17 @@ using HotCount = unsigned long long;
 
 /// Tables that are updated together: the same width, optimiser and state.
 struct RowClass {
-  uint32_t first_table, end_table;  ///< in the order of the index
-  uint32_t first_row, end_row;
-  int64_t dim;
-  const OptimizerInfo* optimizer;
-  bool moves_every_row;
-  bool aligned;  ///< weights and state can be moved four at a time
-  int64_t capacity;
-  int levels;                 ///< that can have rows
-  uint32_t hot[kMaxLevels];   ///< by level: the first of its list in IndexMemory::hot
-  int64_t partial;            ///< of its partial sums, in floats
-  uint32_t touched_word = 0;  ///< of its marks in IndexMemory::touched, where every row moves
+  uint32_t first_table = 0, end_table = 0;  ///< in the order of the index
+  uint32_t first_row = 0, end_row = 0;
+  int64_t dim = 0;
+  const OptimizerInfo* optimizer = nullptr;
+  bool moves_every_row = false;
+  bool aligned = true;  ///< weights and state can be moved four at a time
+  int64_t capacity = 0;
+  int levels = 0;                 ///< that can have rows
+  uint32_t hot[kMaxLevels] = {};  ///< by level: the first of its list in IndexMemory::hot
+  int64_t partial = 0;            ///< of its partial sums, in floats
+  uint32_t touched_word = 0;      ///< of its marks in IndexMemory::touched, where every row moves
 };
 
 /// Everything about an index that is known before any batch.

@@ -52,16 +52,16 @@ __device__ __forceinline__ Columns<float, N> sum_rows(const Rows& rows, uint32_t
   for (uint32_t i = 0; i < count; i += kRowsInFlight) {
     Columns<typename Rows::Element, N> part[kRowsInFlight];
     float weight[kRowsInFlight];
-#pragma unroll
+    MTRANK_UNROLL
     for (uint32_t k = 0; k < kRowsInFlight; ++k) {
       weight[k] = 1.0f;
       if (i + k < count) part[k] = load_columns<N>(rows.row(begin + i + k, &weight[k]) + column, rows.aligned);
     }
-#pragma unroll
+    MTRANK_UNROLL
     for (uint32_t k = 0; k < kRowsInFlight; ++k) {
       if (i + k >= count) continue;
       const Columns<float, N> x = to_floats(part[k]);
-#pragma unroll
+      MTRANK_UNROLL
       for (int l = 0; l < N; ++l) {
         const bool first = k == 0 && i == 0;
         if (rows.weight)
@@ -81,7 +81,7 @@ struct ClassIndex {
   const float* weight;
   const GradientRows* gradients;
   const IndexTable* tables;
-  const HotRow* hot[kMaxLevels];
+  const HotRow* hot[kMaxLevels] = {};
   const HotCount* hot_count;  ///< by level
   float* partial;
   uint32_t features;

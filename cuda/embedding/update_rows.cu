@@ -23,10 +23,10 @@ unsigned blocks_for(int64_t groups, int lane_bits) {
 template <class O>
 struct CurrentTable {
   uint32_t first_row = 1, end_row = 0;  // none yet
-  float* weights;
-  float* slot[2];
-  typename O::Step step;
-  float decay;
+  float* weights = nullptr;
+  float* slot[2] = {};
+  typename O::Step step = {};
+  float decay = 0;
 
   __device__ __forceinline__ void find(const ClassIndex& index, uint32_t row, const OptimizerStep* steps, int which) {
     if (row >= first_row && row < end_row) return;
@@ -55,7 +55,7 @@ struct RowPiece {
   __device__ __forceinline__ void load(const CurrentTable<O>& t, int64_t at, bool aligned) {
     w = load_columns<N>(t.weights + at, aligned);
     if constexpr (!RowWise<O>) {
-#pragma unroll
+      MTRANK_UNROLL
       for (int s = 0; s < kSlots<O>; ++s)
         state[s] = t.slot[s] ? load_columns<N>(t.slot[s] + at, aligned) : Columns<float, N>{};
     }
@@ -63,20 +63,20 @@ struct RowPiece {
   __device__ __forceinline__ void store(const CurrentTable<O>& t, int64_t at, bool aligned) const {
     store_columns<N>(t.weights + at, w, aligned);
     if constexpr (!RowWise<O>) {
-#pragma unroll
+      MTRANK_UNROLL
       for (int s = 0; s < kSlots<O>; ++s)
         if (t.slot[s]) store_columns<N>(t.slot[s] + at, state[s], aligned);
     }
   }
   __device__ __forceinline__ void update(const CurrentTable<O>& t, const Columns<float, N>& gradient) {
     if constexpr (!RowWise<O>) {
-#pragma unroll
+      MTRANK_UNROLL
       for (int l = 0; l < N; ++l) {
         float own[kSlots<O>];
-#pragma unroll
+        MTRANK_UNROLL
         for (int s = 0; s < kSlots<O>; ++s) own[s] = state[s].at[l];
         w.at[l] = O::update(t.step, w.at[l], gradient.at[l], own);
-#pragma unroll
+        MTRANK_UNROLL
         for (int s = 0; s < kSlots<O>; ++s) state[s].at[l] = own[s];
       }
     }
@@ -87,7 +87,7 @@ template <int N>
 __device__ __forceinline__ Columns<float, N> decayed(const Columns<float, N>& w, const Columns<float, N>& gradient,
                                                      float decay) {
   Columns<float, N> out;
-#pragma unroll
+  MTRANK_UNROLL
   for (int l = 0; l < N; ++l) out.at[l] = math::fma(decay, w.at[l], gradient.at[l]);
   return out;
 }
@@ -96,9 +96,9 @@ __device__ __forceinline__ Columns<float, N> decayed(const Columns<float, N>& w,
 template <class T>
 struct Touched {
   const LookupRows<T>& lookups;
-  PartialRows partial;
-  uint32_t begin, count;
-  bool hot;
+  PartialRows partial = {};
+  uint32_t begin = 0, count = 0;
+  bool hot = false;
 
   template <int N>
   __device__ __forceinline__ Columns<float, N> sum(int64_t column) const {
@@ -130,18 +130,18 @@ template <class O, int N, int kKept, class T>
 __device__ __forceinline__ void update_row_wise(const CurrentTable<O>& table, const Touched<T>& row, int64_t row_number,
                                                 const LaneGroup& group, int64_t dim, bool aligned, bool active) {
   const int64_t at = row_number * dim, step = group.size() * N;
-  Columns<float, N> kept_w[kKept > 0 ? kKept : 1], kept_g[kKept > 0 ? kKept : 1];
+  Columns<float, N> kept_w[kKept > 0 ? kKept : 1] = {}, kept_g[kKept > 0 ? kKept : 1] = {};
   float state[1] = {active ? table.slot[0][row_number] : 0.0f};
   float squares = 0;
   const auto add = [&](const Columns<float, N>& g) {
-#pragma unroll
+    MTRANK_UNROLL
     for (int l = 0; l < N; ++l) squares = math::fma(g.at[l], g.at[l], squares);
   };
   const auto gradient = [&](const Columns<float, N>& w, int64_t c) {
     return decayed(w, row.template sum<N>(c), table.decay);
   };
   if constexpr (kKept > 0) {
-#pragma unroll
+    MTRANK_UNROLL
     for (int k = 0; k < kKept; ++k) {
       const int64_t c = group.lane() * N + k * step;
       if (!active || c >= dim) continue;
@@ -158,12 +158,12 @@ __device__ __forceinline__ void update_row_wise(const CurrentTable<O>& table, co
   const float factor = O::row(table.step, squares / static_cast<float>(dim), state);
   if (group.lane() == 0) table.slot[0][row_number] = state[0];
   const auto move = [&](Columns<float, N> w, const Columns<float, N>& g, int64_t c) {
-#pragma unroll
+    MTRANK_UNROLL
     for (int l = 0; l < N; ++l) w.at[l] = O::update(w.at[l], g.at[l], factor);
     store_columns<N>(table.weights + at + c, w, aligned);
   };
   if constexpr (kKept > 0) {
-#pragma unroll
+    MTRANK_UNROLL
     for (int k = 0; k < kKept; ++k) {
       const int64_t c = group.lane() * N + k * step;
       if (c < dim) move(kept_w[k], kept_g[k], c);
@@ -228,7 +228,7 @@ __global__ void __launch_bounds__(kThreads)
       RowPiece<O, N> piece;
       piece.load(table, at + c, u.aligned);
       Columns<float, N> gradient;
-#pragma unroll
+      MTRANK_UNROLL
       for (int l = 0; l < N; ++l) gradient.at[l] = table.decay * piece.w.at[l];
       piece.update(table, gradient);
       piece.store(table, at + c, u.aligned);

@@ -15,21 +15,21 @@ constexpr int kRowsInFlight = 4;
 constexpr int kGradientRows = 4;  // rows that a group of lanes takes: a block notes its greatest magnitude once
 
 struct Feature {
-  const float* table;  // lookup alone
-  const void* dy;      // lookup_gradient alone
+  const float* table = nullptr;  // lookup alone
+  const void* dy = nullptr;      // lookup_gradient alone
   DeviceIds ids;
-  void* out;
-  uint32_t* largest;
-  int64_t out_ld, dy_ld;
-  Pooling pool;
-  bool low;      // out and dy are bf16
-  bool aligned;  // out can be stored N columns at a time
+  void* out = nullptr;
+  uint32_t* largest = nullptr;
+  int64_t out_ld = 0, dy_ld = 0;
+  Pooling pool = Pooling::sum;
+  bool low = false;      // lookup alone: out is bf16
+  bool aligned = false;  // lookup alone: out can be stored N columns at a time
 };
 
 /// Features of one width, as many as a kernel's parameters hold.
 struct Features {
-  static constexpr size_t kMost = 44;
-  Feature at[kMost];
+  static constexpr size_t kMost = 48;
+  Feature at[kMost] = {};
 };
 static_assert(sizeof(Features) <= 3968);
 
@@ -57,13 +57,13 @@ __device__ __forceinline__ Columns<float, N> pool_columns(const Feature& f, cons
   Columns<float, N> sum{};
   float norm = 0;
   int32_t id[kRowsInFlight];
-#pragma unroll
+  MTRANK_UNROLL
   for (int k = 0; k < kRowsInFlight; ++k) id[k] = bag.begin + k < bag.end ? f.ids.ids[bag.begin + k] : -1;
   for (int64_t i = bag.begin; i < bag.end; i += kRowsInFlight) {
     Columns<float, N> row[kRowsInFlight];
     float weight[kRowsInFlight];
     bool used[kRowsInFlight];
-#pragma unroll
+    MTRANK_UNROLL
     for (int k = 0; k < kRowsInFlight; ++k) {
       used[k] = id[k] >= 0;
       weight[k] = 1.0f;
@@ -71,21 +71,21 @@ __device__ __forceinline__ Columns<float, N> pool_columns(const Feature& f, cons
       row[k] = load_columns<N>(f.table + id[k] * dim + column, true);
       if (f.ids.weights) weight[k] = f.ids.weights[i + k];
     }
-#pragma unroll
+    MTRANK_UNROLL
     for (int k = 0; k < kRowsInFlight; ++k) {
       const int64_t next = i + kRowsInFlight + k;
       id[k] = next < bag.end ? f.ids.ids[next] : -1;
     }
-#pragma unroll
+    MTRANK_UNROLL
     for (int k = 0; k < kRowsInFlight; ++k) {
       if (!used[k]) continue;
       norm += norm_term(f.pool, weight[k]);
-#pragma unroll
+      MTRANK_UNROLL
       for (int l = 0; l < N; ++l) sum.at[l] = math::fma(weight[k], row[k].at[l], sum.at[l]);
     }
   }
   const float scale = scale_of(f.pool, norm);
-#pragma unroll
+  MTRANK_UNROLL
   for (int l = 0; l < N; ++l) sum.at[l] *= scale;
   return sum;
 }
@@ -135,14 +135,14 @@ __global__ void __launch_bounds__(kThreads)
   const Feature& f = features.at[blockIdx.y];
   const LaneGroup group{lane_bits};
   uint32_t largest = 0;
-#pragma unroll
+  MTRANK_UNROLL
   for (int k = 0; k < kGradientRows; ++k) {
     const int64_t row = group.number() + k * group.count();
     if (row >= rows) continue;
     const float scale = pool_scale(f, row);
     for (int64_t c = group.lane() * N; c < dim; c += group.size() * N) {
       Columns<float, N> x = to_floats(load_columns<N>(static_cast<const T*>(f.dy) + row * f.dy_ld + c, true));
-#pragma unroll
+      MTRANK_UNROLL
       for (int l = 0; l < N; ++l) {
         x.at[l] = to_float(from_float<T>(x.at[l] * scale));  // as it is stored
         largest = max(largest, math::detail::bits(math::abs(x.at[l])));
