@@ -1,9 +1,8 @@
 #include "framework/ops/linear.h"
 
-#include "cuda/launch.h"
+#include "cuda/elementwise.cuh"
 #include "cuda/narrow.h"
 #include "cuda/products.h"
-#include "framework/core/bf16.h"
 #include "framework/ops/activation.h"
 
 namespace mtrank::cuda {
@@ -28,37 +27,44 @@ Operand weights(const DeviceView& w, DType dtype, int64_t k, bool transposed = f
 }
 
 /// z += b; y = f(z). The product is in z, which is y itself where it is not kept.
-template <class T>
 struct FinishArguments {
-  T *z, *y;
-  int64_t z_ld, y_ld, columns;
+  Argument z, y;
+  uint32_t rows, columns;
   const float* bias;
   Activation activation;
 };
 
-constexpr int kFinishColumns = 4;  // of a thread
+constexpr int kFinishRows = 8;  // of a block, a warp each
 
-template <class T>
-__global__ void __launch_bounds__(256) finish_kernel(const FinishArguments<T> a) {
-  const int64_t row = blockIdx.x, first = int64_t{blockIdx.y} * 256 * kFinishColumns + threadIdx.x;
-  for (int i = 0; i < kFinishColumns; ++i) {
-    const int64_t c = first + i * 256;
-    if (c >= a.columns) return;
-    T z = a.z[row * a.z_ld + c];
-    if (a.bias) {
-      z = from_float<T>(to_float(z) + a.bias[c]);
-      a.z[row * a.z_ld + c] = z;
-    }
-    a.y[row * a.y_ld + c] = from_float<T>(activation_value(a.activation, to_float(z)));
+template <class Access>
+__global__ void __launch_bounds__(32 * kFinishRows) finish_kernel(const FinishArguments a) {
+  constexpr int V = Access::V;
+  const uint32_t row = blockIdx.x * kFinishRows + threadIdx.x / 32;
+  const uint32_t column = (blockIdx.y * 32 + threadIdx.x % 32) * V;
+  if (row >= a.rows || column >= a.columns) return;
+  const uint32_t left = a.columns - column;
+  auto z = Access::load(a.z, row, column, left);
+  float x[V];
+  if (a.bias) {
+    MTRANK_UNROLL
+    for (int v = 0; v < V; ++v) x[v] = z[v] + (static_cast<uint32_t>(v) < left ? a.bias[column + v] : 0.0f);
+    Access::store(a.z, row, column, left, x);
+    z = Access::load(a.z, row, column, left);  // f is of what is kept
   }
+  MTRANK_UNROLL
+  for (int v = 0; v < V; ++v) x[v] = activation_value(a.activation, z[v]);
+  Access::store(a.y, row, column, left, x);
 }
 
-template <class T>
 void finish(const DeviceView& z, const DeviceView& y, int64_t rows, const float* bias, Activation activation,
             const Context& context) {
-  const FinishArguments<T> a{z.as<T>(), y.as<T>(), z.ld, y.ld, y.cols, bias, activation};
-  const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>(ceil_div(y.cols, 256 * kFinishColumns)));
-  launch(finish_kernel<T>, grid, dim3(256), context.stream, a);
+  const FinishArguments a{Argument(z), Argument(y), static_cast<uint32_t>(rows), static_cast<uint32_t>(y.cols),
+                          bias,        activation};
+  with_access({z, y}, 0, [&](auto access) {
+    const dim3 grid(static_cast<unsigned>(ceil_div(rows, kFinishRows)),
+                    static_cast<unsigned>(ceil_div(y.cols, 32 * decltype(access)::V)));
+    launch(finish_kernel<decltype(access)>, grid, dim3(32 * kFinishRows), context.stream, a);
+  });
 }
 
 /// The product with bias and ReLU fused where the library can; the rest by a kernel behind it.
@@ -79,10 +85,23 @@ void wide_forward(const Call& call, const Shape& s, Activation activation) {
   if (!biased) run(Epilogue::none);
   const float* bias = biased ? nullptr : b.as<const float>();
   if (!bias && activation == Activation::none && z.data == y.data) return;
-  if (y.dtype == DType::bf16)
-    finish<bf16>(z, y, s.rows, bias, activation, call.context);
-  else
-    finish<float>(z, y, s.rows, bias, activation, call.context);
+  finish(z, y, s.rows, bias, activation, call.context);
+}
+
+struct Same {
+  static constexpr int kIn = 1, kOut = 1;
+  MTRANK_HD void operator()(const float (&x)[1], float (&y)[1]) const { y[0] = x[0]; }
+};
+
+/// Where dW is made. The library's fastest kernels write rows that start at multiples of 16 bytes: where those of dW
+/// do not, it is made in scratch memory with longer rows, if it fits, and moved from there.
+DeviceView aligned_gradient(const DeviceView& dw, const Context& context) {
+  DeviceView padded = dw;
+  padded.ld = round_up(dw.cols, 16 / static_cast<int64_t>(sizeof(float)));
+  const auto count = static_cast<size_t>(padded.rows * padded.ld);
+  if (aligned(dw) || count * sizeof(float) > Context::kScratch) return dw;
+  padded.data = context.scratch_of<float>(count);
+  return padded;
 }
 
 /// db is a by-product where the library can make it, which only overwrites; else a sum of our own.
@@ -90,13 +109,16 @@ void wide_gradient(const Call& call, const Shape& s, bool add_weights, bool add_
   const DeviceView &x = call.in[0], &dz = call.in[1], &dw = call.out[0], &db = call.out[1];
   bool summed = false;
   if (dw) {
-    Product product{s.k, s.n, s.rows, s.groups, operand(x, s.k, true), operand(dz, s.n), operand(dw, s.k * dw.ld)};
-    product.accumulate = add_weights;
+    const DeviceView made = aligned_gradient(dw, call.context);
+    const bool moved = made.data != dw.data;
+    Product product{s.k, s.n, s.rows, s.groups, operand(x, s.k, true), operand(dz, s.n), operand(made, s.k * made.ld)};
+    product.accumulate = add_weights && !moved;
     product.vector = db.data;
     product.epilogue = Epilogue::bias_gradient;
     summed = db && !add_bias && call.context.products->run(product, call.context);
     product.epilogue = Epilogue::none;
     if (!summed) call.context.products->run(product, call.context);
+    if (moved) map(call, Same{}, {made}, {dw}, {add_weights});
   }
   if (db && !summed) column_sums(dz, s.rows, db.as<float>(), add_bias, call.context);
 }
