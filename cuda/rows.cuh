@@ -48,7 +48,7 @@ void with_spread(int64_t columns, const F& f) {
 
 /// The vectors of a row that belong to a thread, held or not, as Spread says.
 template <class Access, class S>
-class Columns {
+class OwnColumns {
  public:
   static constexpr int V = Access::V;
 
@@ -82,9 +82,9 @@ __device__ void each_vector(uint32_t width, const F& f) {
   if constexpr (S::K > 0) {
     MTRANK_UNROLL
     for (int k = 0; k < S::K; ++k)
-      if (Columns<Access, S>::at(k) < width) f(k);
+      if (OwnColumns<Access, S>::at(k) < width) f(k);
   } else {
-    for (int k = 0; Columns<Access, S>::at(k) < width; ++k) f(k);
+    for (int k = 0; OwnColumns<Access, S>::at(k) < width; ++k) f(k);
   }
 }
 

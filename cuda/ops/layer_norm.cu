@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kBlock) layer_norm_forward_kernel(const NormAr
   const uint32_t begin = blockIdx.y * a.width;
   for (uint32_t i = threadIdx.x / S::W; i < a.block_rows; i += kBlock / S::W) {
     const uint32_t own = blockIdx.x * a.block_rows + i, row = min(own, a.rows - 1);
-    Columns<Access, S> x;
+    OwnColumns<Access, S> x;
     x.open(a.x, row, begin, a.width);
     float sum = 0, square = 0;
     each_vector<Access, S>(a.width, [&](int k) {
@@ -91,7 +91,7 @@ class WeightSums {
     if constexpr (S::K > 0) return;
     gamma_ = gamma, beta_ = beta;
     each_vector<Access, S>(width, [&](int k) {
-      for (uint32_t c = Columns<Access, S>::at(k); c < min(Columns<Access, S>::at(k) + V, width); ++c)
+      for (uint32_t c = OwnColumns<Access, S>::at(k); c < min(OwnColumns<Access, S>::at(k) + V, width); ++c)
         gamma_[c] = beta_[c] = 0;
     });
   }
@@ -99,7 +99,7 @@ class WeightSums {
     if constexpr (S::K > 0) {
       sums_[0][k][j] = math::fma(d, normal, sums_[0][k][j]);
       sums_[1][k][j] += d;
-    } else if (const uint32_t c = Columns<Access, S>::at(k) + j; c < width) {
+    } else if (const uint32_t c = OwnColumns<Access, S>::at(k) + j; c < width) {
       gamma_[c] = math::fma(d, normal, gamma_[c]);
       beta_[c] += d;
     }
@@ -115,8 +115,8 @@ class WeightSums {
         MTRANK_UNROLL
         for (int k = 0; k < S::K; ++k)
           for (int j = 0; j < V; ++j) {
-            total[0][Columns<Access, S>::at(k) + j] += sums_[0][k][j];
-            total[1][Columns<Access, S>::at(k) + j] += sums_[1][k][j];
+            total[0][OwnColumns<Access, S>::at(k) + j] += sums_[0][k][j];
+            total[1][OwnColumns<Access, S>::at(k) + j] += sums_[1][k][j];
           }
       }
       __syncthreads();
@@ -141,7 +141,7 @@ __global__ void __launch_bounds__(kBlock) layer_norm_gradient_kernel(const NormG
   if (a.partials) sums.clear(gamma_sums, beta_sums, a.width);
   for (uint32_t i = threadIdx.x / S::W; i < a.block_rows; i += kBlock / S::W) {
     const uint32_t own = blockIdx.x * a.block_rows + i, row = min(own, a.rows - 1);
-    Columns<Access, S> dy, x;
+    OwnColumns<Access, S> dy, x;
     dy.open(a.dy, row, begin, a.width);
     x.open(a.x, row, begin, a.width);
     const float mean = a.mean.get(row, blockIdx.y), rstd = a.rstd.get(row, blockIdx.y);

@@ -277,6 +277,8 @@ Graph case_graph(const ConformanceCase& c, Reading reading, bool training) {
   return graph;
 }
 
+void run_in_float(const Graph& graph) { CaseRun<float>(graph, 0, kRows).runner().run(); }
+
 std::vector<std::string> check_gradients(const ConformanceCase& c) {
   std::vector<std::string> problems;
   if (!c.differentiable) return problems;

@@ -29,6 +29,9 @@ enum class Reading { plain, shared };
 
 Graph case_graph(const ConformanceCase& c, Reading reading, bool training = true);
 
+/// Runs a case's graph once in float, on the numbers of the checks below.
+void run_in_float(const Graph& graph);
+
 /// Analytic gradients of every weight and input against central differences, in double.
 std::vector<std::string> check_gradients(const ConformanceCase& c);
 /// Outputs, loss and gradients in float against double.
