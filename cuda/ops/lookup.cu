@@ -129,7 +129,7 @@ __device__ __forceinline__ void note_largest(uint32_t* largest, uint32_t bits) {
   atomicMax(largest, bits);
 }
 
-template <class T, int N>
+template <class From, class To, int N>
 __global__ void __launch_bounds__(kThreads)
     lookup_gradient_kernel(const Features features, int64_t rows, int64_t dim, int lane_bits) {
   const Feature& f = features.at[blockIdx.y];
@@ -141,13 +141,13 @@ __global__ void __launch_bounds__(kThreads)
     if (row >= rows) continue;
     const float scale = pool_scale(f, row);
     for (int64_t c = group.lane() * N; c < dim; c += group.size() * N) {
-      Columns<float, N> x = to_floats(load_columns<N>(static_cast<const T*>(f.dy) + row * f.dy_ld + c, true));
+      Columns<float, N> x = to_floats(load_columns<N>(static_cast<const From*>(f.dy) + row * f.dy_ld + c, true));
       MTRANK_UNROLL
       for (int l = 0; l < N; ++l) {
-        x.at[l] = to_float(from_float<T>(x.at[l] * scale));  // as it is stored
+        x.at[l] = to_float(from_float<To>(x.at[l] * scale));  // as it is stored
         largest = max(largest, math::detail::bits(math::abs(x.at[l])));
       }
-      store_columns<N>(static_cast<T*>(f.out) + row * f.out_ld + c, x, true);
+      store_columns<N>(static_cast<To*>(f.out) + row * f.out_ld + c, x, true);
     }
   }
   note_largest(f.largest, largest);
@@ -179,53 +179,43 @@ unsigned blocks_for(int64_t groups, int lane_bits) {
 }
 
 /// Whether n columns of a row can be moved at a time.
-template <class T>
 bool can_move(const DeviceView& v, int64_t n) {
   return v.cols % n == 0 && v.ld % n == 0 &&
-         reinterpret_cast<uintptr_t>(v.data) % (static_cast<size_t>(n) * sizeof(T)) == 0;
+         reinterpret_cast<uintptr_t>(v.data) % (static_cast<size_t>(n) * dtype_size(v.dtype)) == 0;
 }
 
-template <class T>
+/// One at a time where a single column, which is f32, is pooled into a bf16 concat or cut from one.
 int64_t columns_at_once(const DeviceView& dy, const DeviceView& out) {
-  for (int64_t n = 16 / sizeof(T); n >= 4; n /= 2)
-    if (can_move<T>(dy, n) && can_move<T>(out, n)) return n;
+  if (dy.dtype != out.dtype) return 1;
+  for (int64_t n = 16 / static_cast<int64_t>(dtype_size(out.dtype)); n >= 4; n /= 2)
+    if (can_move(dy, n) && can_move(out, n)) return n;
   return 1;
 }
 
-template <class T, int N>
+template <class From, class To, int N>
 void launch_gradient(const Call& call, const Features& run, unsigned count, int64_t dim) {
   const int bits = lane_bits_of(dim, N);
-  launch(lookup_gradient_kernel<T, N>, dim3(blocks_for(ceil_div(call.rows, kGradientRows), bits), count),
+  launch(lookup_gradient_kernel<From, To, N>, dim3(blocks_for(ceil_div(call.rows, kGradientRows), bits), count),
          dim3(kThreads), call.context.stream, run, call.rows, dim, bits);
 }
 
-template <class T>
-void launch_gradients(const Call& call) {
-  std::vector<Feature> features;
-  std::vector<int64_t> dims, at_once;
-  for (size_t f = 0; f < call.out.size(); ++f) {
-    const DeviceView &dy = call.in[2 * f], &out = call.out[f];
-    if (!out) continue;
-    MTRANK_ASSERT(dy.dtype == out.dtype && dtype_size(out.dtype) == sizeof(T));
-    dims.push_back(out.cols);
-    at_once.push_back(columns_at_once<T>(dy, out));
-    features.push_back({.dy = dy.data,
-                        .ids = call.ids(2 * f + 1),
-                        .out = out.data,
-                        .largest = out.largest,
-                        .out_ld = out.ld,
-                        .dy_ld = dy.ld,
-                        .pool = pool_of(call, f)});
-  }
-  for_runs(
-      features, [&](size_t i, size_t j) { return dims[i] == dims[j] && at_once[i] == at_once[j]; },
-      [&](const Features& run, unsigned count, size_t first) {
-        if (at_once[first] == 1) return launch_gradient<T, 1>(call, run, count, dims[first]);
-        if constexpr (sizeof(T) == 2) {
-          if (at_once[first] == 8) return launch_gradient<T, 8>(call, run, count, dims[first]);
-        }
-        launch_gradient<T, 4>(call, run, count, dims[first]);
-      });
+/// What features that one launch does have in common.
+struct GradientShape {
+  int64_t dim, at_once;
+  bool dy_low, out_low;
+  bool operator==(const GradientShape&) const = default;
+};
+
+void launch_gradient(const Call& call, const Features& run, unsigned count, const GradientShape& s) {
+  if (s.dy_low != s.out_low)
+    return s.dy_low ? launch_gradient<bf16, float, 1>(call, run, count, s.dim)
+                    : launch_gradient<float, bf16, 1>(call, run, count, s.dim);
+  if (s.out_low)
+    return s.at_once == 8   ? launch_gradient<bf16, bf16, 8>(call, run, count, s.dim)
+           : s.at_once == 4 ? launch_gradient<bf16, bf16, 4>(call, run, count, s.dim)
+                            : launch_gradient<bf16, bf16, 1>(call, run, count, s.dim);
+  return s.at_once == 4 ? launch_gradient<float, float, 4>(call, run, count, s.dim)
+                        : launch_gradient<float, float, 1>(call, run, count, s.dim);
 }
 
 }  // namespace
@@ -243,14 +233,14 @@ void lookup(const Call& call) {
     MTRANK_ASSERT(table.ld == table.cols && table.cols == out.cols);
     const bool low = out.dtype == DType::bf16;
     dims.push_back(out.cols);
-    wide.push_back(can_move<float>(table, 4));
+    wide.push_back(can_move(table, 4));
     features.push_back({.table = table.as<const float>(),
                         .ids = call.ids(2 * f + 1),
                         .out = out.data,
                         .out_ld = out.ld,
                         .pool = pool_of(call, f),
                         .low = low,
-                        .aligned = low ? can_move<bf16>(out, 4) : can_move<float>(out, 4)});
+                        .aligned = can_move(out, 4)});
   }
   for_runs(
       features, [&](size_t i, size_t j) { return dims[i] == dims[j] && wide[i] == wide[j]; },
@@ -264,9 +254,23 @@ void lookup(const Call& call) {
 
 /// DLRM-DCNv2 at batch 65,536, bf16: 26 rows of 256 bytes a sample are read and written, 0.87 GB: 0.3 ms at 3 TB/s.
 void lookup_gradient(const Call& call) {
-  const bool low =
-      std::any_of(call.out.begin(), call.out.end(), [](const DeviceView& v) { return v && v.dtype == DType::bf16; });
-  low ? launch_gradients<bf16>(call) : launch_gradients<float>(call);
+  std::vector<Feature> features;
+  std::vector<GradientShape> shapes;
+  for (size_t f = 0; f < call.out.size(); ++f) {
+    const DeviceView &dy = call.in[2 * f], &out = call.out[f];
+    if (!out) continue;
+    shapes.push_back({out.cols, columns_at_once(dy, out), dy.dtype == DType::bf16, out.dtype == DType::bf16});
+    features.push_back({.dy = dy.data,
+                        .ids = call.ids(2 * f + 1),
+                        .out = out.data,
+                        .largest = out.largest,
+                        .out_ld = out.ld,
+                        .dy_ld = dy.ld,
+                        .pool = pool_of(call, f)});
+  }
+  for_runs(
+      features, [&](size_t i, size_t j) { return shapes[i] == shapes[j]; },
+      [&](const Features& run, unsigned count, size_t first) { launch_gradient(call, run, count, shapes[first]); });
 }
 
 }  // namespace mtrank::cuda::launches
