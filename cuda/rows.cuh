@@ -46,6 +46,14 @@ void with_spread(int64_t columns, const F& f) {
   f(Spread<kBlock, 0>{});
 }
 
+/// Calls f with the threads that share `vectors` vectors, 8 to 32 of them.
+template <class F>
+void with_lanes(int64_t vectors, const F& f) {
+  if (vectors <= 8) return f(std::integral_constant<int, 8>{});
+  if (vectors <= 16) return f(std::integral_constant<int, 16>{});
+  f(std::integral_constant<int, 32>{});
+}
+
 /// The vectors of a row that belong to a thread, held or not, as Spread says.
 template <class Access, class S>
 class OwnColumns {

@@ -86,10 +86,9 @@ void launches::gate_gradient(const Call& call) {
   a.add_gates = call.accumulate[0], a.add = call.accumulate[1];
   with_access({dy, x, dx}, a.width, [&](auto access) {
     using Access = decltype(access);
-    if (ceil_div(a.width, Access::V) <= 8)
-      launch_flat(gate_gradient_kernel<Access, 8>, int64_t{a.count} * 8, call.context.stream, a);
-    else
-      launch_flat(gate_gradient_kernel<Access, 32>, int64_t{a.count} * 32, call.context.stream, a);
+    with_lanes(ceil_div(a.width, Access::V), [&](auto w) {
+      launch_flat(gate_gradient_kernel<Access, w()>, int64_t{a.count} * w(), call.context.stream, a);
+    });
   });
 }
 

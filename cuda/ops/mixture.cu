@@ -145,10 +145,7 @@ void launches::mixture_gradient(const Call& call) {
   a.add_gates = call.accumulate[0], a.add = call.accumulate[1];
   with_access({dy, x, dx}, a.width, [&](auto access) {
     using Access = decltype(access);
-    if (ceil_div(a.width, Access::V) <= 8)
-      launch_gradient<Access, 8>(call, a);
-    else
-      launch_gradient<Access, 32>(call, a);
+    with_lanes(ceil_div(a.width, Access::V), [&](auto w) { launch_gradient<Access, w()>(call, a); });
   });
 }
 
