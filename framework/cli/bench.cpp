@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "framework/cli/bench_data.h"
 #include "framework/cli/command.h"
 #include "framework/cli/load.h"
 #include "framework/core/atomic_file.h"
@@ -27,14 +28,13 @@ using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kBatches = 4;
-constexpr int64_t kVocabularyRows = 100'000;
 
 struct Options {
   std::shared_ptr<ConfigArguments> config;
   std::string device;
   std::optional<int64_t> batch, rows_cap;
   int threads = 0, steps = 9, warm_up = 4;
-  std::string json;
+  std::string json, data;
 };
 
 struct OpTime {
@@ -51,6 +51,7 @@ struct Report {
   double cpu_seconds = 0;  ///< a step, of all threads
   std::vector<OpTime> ops;
   std::vector<StepProfile::Phase> phases;  ///< seconds a step
+  std::optional<FileRates> files;
   double samples_per_second() const { return static_cast<double>(batch) / step_seconds; }
 };
 
@@ -58,12 +59,6 @@ struct Report {
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-TableRows capped_rows(const Config& config, const Options& options) {
-  TableRows rows = table_rows(config, std::min(kVocabularyRows, options.rows_cap.value_or(kVocabularyRows)));
-  for (auto& [name, n] : rows) n = std::min(n, options.rows_cap.value_or(n));
-  return rows;
-}
 
 /// Ids a row by value of the graph, for the costs.
 std::vector<double> ids_per_row(const Graph& graph, const Config& config) {
@@ -105,7 +100,7 @@ void require_room(const Config& config, const Graph& graph, const TableRows& row
 }
 
 Report measure(const Config& config, const Options& options) {
-  const TableRows rows = capped_rows(config, options);
+  const TableRows rows = capped_rows(config, options.rows_cap);
   Diagnostics diagnostics;
   Graph graph = build_model(config, rows, ModelUse::training, diagnostics);
   diagnostics.throw_if_errors();
@@ -142,14 +137,22 @@ Report measure(const Config& config, const Options& options) {
                 times[times.size() / 2],
                 cpu,
                 time_by_op(step.plan(), config, profile, config.train.batch_size, shards, profiled),
-                profile.phases};
+                profile.phases,
+                {}};
   for (StepProfile::Phase& phase : report.phases) phase.seconds /= profiled;
+  step.set_profile(nullptr);
+  if (!options.data.empty())
+    report.files = measure_files(config, options.data, rows, threads, options.steps,
+                                 [&](const Batch& batch) { step.run(batch, ++number, 1); });
   return report;
 }
 
 void print(const Report& r) {
   fmt::print("{} | batch {} | median step {:.2f} ms ({:.2f} ms of CPU time) | {:.0f} samples/s\n", r.device, r.batch,
              r.step_seconds * 1e3, r.cpu_seconds * 1e3, r.samples_per_second());
+  if (r.files)
+    fmt::print("from files: {:.0f} samples/s ({:.1f}% of the time waits for data); reading alone: {:.0f} samples/s\n",
+               r.files->training, 100 * r.files->waiting, r.files->reading);
   double total = 0, flops = 0;
   for (const auto& phase : r.phases) total += phase.seconds;
   for (const OpTime& op : r.ops) flops += op.cost.flops;
@@ -174,6 +177,10 @@ Json to_json(const Report& r, const Config& config) {
            {"step_ms", r.step_seconds * 1e3},
            {"step_cpu_ms", r.cpu_seconds * 1e3},
            {"samples_per_s", r.samples_per_second()}};
+  if (r.files)
+    out["files"] = Json{{"samples_per_s", r.files->training},
+                        {"waiting", r.files->waiting},
+                        {"reading_samples_per_s", r.files->reading}};
   for (const auto& phase : r.phases) out["phases"][phase.name] = phase.seconds * 1e3;
   for (const OpTime& op : r.ops)
     out["ops"][op.name] = Json{{"ms", op.seconds * 1e3}, {"flops", op.cost.flops}, {"bytes", op.cost.bytes}};
@@ -203,6 +210,9 @@ Run bench_command(CLI::App& app) {
   app.add_option("--steps", options->steps, "timed steps, of which the median counts")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  app.add_option("--data", options->data,
+                 "also on batches from a directory of `mtrank synth --like` or `mtrank convert`")
+      ->type_name("DIR");
   app.add_option("--json", options->json, "also write the numbers to this file")->type_name("FILE");
   return [options] { return bench(*options); };
 }

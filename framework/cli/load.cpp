@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace mtrank::cli {
@@ -21,6 +22,13 @@ TableRows table_rows(const Config& config, int64_t vocabulary_rows) {
   for (const Table& table : config.tables) rows[table.name] = table.rows > 0 ? table.rows : vocabulary_rows;
   for (const Feature& feature : config.features)
     if (feature.type == FeatureType::bucket) rows[feature.table] = static_cast<int64_t>(feature.boundaries.size()) + 2;
+  return rows;
+}
+
+TableRows capped_rows(const Config& config, std::optional<int64_t> cap) {
+  constexpr int64_t kVocabularyRows = 100'000;
+  TableRows rows = table_rows(config, std::min(kVocabularyRows, cap.value_or(kVocabularyRows)));
+  for (auto& [name, n] : rows) n = std::min(n, cap.value_or(n));
   return rows;
 }
 

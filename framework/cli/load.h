@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,5 +30,8 @@ Config load_or_throw(const ConfigArguments& arguments);
 
 /// Rows of every table as far as the config knows them; vocabularies, which are learned, get `vocabulary_rows`.
 TableRows table_rows(const Config& config, int64_t vocabulary_rows);
+
+/// What benchmarks take: no table has more than `cap` rows, and a vocabulary as many, or 100,000.
+TableRows capped_rows(const Config& config, std::optional<int64_t> cap);
 
 }  // namespace mtrank::cli

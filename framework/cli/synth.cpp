@@ -5,8 +5,13 @@
 #include <memory>
 
 #include "framework/cli/command.h"
+#include "framework/cli/load.h"
 #include "framework/core/atomic_file.h"
+#include "framework/core/error.h"
+#include "framework/core/host.h"
+#include "framework/data/mtb_directory.h"
 #include "framework/data/synth_funnel.h"
+#include "framework/data/synth_like.h"
 #include "framework/metrics/metric.h"
 
 namespace mtrank::cli {
@@ -65,18 +70,54 @@ int synth_funnel_and_report(const SynthFunnelOptions& options) {
   return 0;
 }
 
+struct LikeOptions {
+  ConfigArguments config;
+  SynthLikeOptions like;
+  std::optional<int64_t> rows_cap;
+};
+
+int synth_like_and_report(LikeOptions& options) {
+  if (options.config.path.empty() || options.like.out.empty())
+    throw ConfigError("give `funnel`, or --like CONFIG and --out DIR");
+  const Config config = load_or_throw(options.config);
+  if (options.like.threads == 0) options.like.threads = static_cast<int>(config.train.threads.value_or(host_cores()));
+  synth_like(config, capped_rows(config, options.rows_cap), options.like);
+  fmt::print("{}", describe_mtb_directory(options.like.out));
+  return 0;
+}
+
+void add_like_options(CLI::App& app, LikeOptions& options) {
+  options.like.threads = 0;
+  app.add_option("--like", options.config.path, "write .mtb files of the shapes of this config, for benchmarks")
+      ->type_name("CONFIG");
+  app.add_option("--set", options.config.overrides, "override a key of the config")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--rows", options.like.rows, "training rows; validation and test have a tenth")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--out", options.like.out, "directory to make")->type_name("DIR");
+  app.add_option("--rows-cap", options.rows_cap, "most rows of a table; vocabularies have this many, else 100,000")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--threads", options.like.threads, "changes nothing but the time")->check(CLI::PositiveNumber);
+}
+
 }  // namespace
 
 Run synth_command(CLI::App& app) {
   auto options = std::make_shared<SynthFunnelOptions>();
   auto plain = std::make_shared<bool>(false);
-  app.require_subcommand(1);
+  auto like = std::make_shared<LikeOptions>();
+  add_like_options(app, *like);
+  app.require_subcommand(0, 1);
   CLI::App& funnel = *app.add_subcommand("funnel", "impression -> click -> cart -> checkout, from a planted truth");
   funnel.add_option("--rows", options->rows, "impressions in all three files")->capture_default_str();
   funnel.add_option("--seed", options->seed, "the same seed gives the same files")->capture_default_str();
   funnel.add_option("--out", options->out, "directory for train, valid and test, and truth.json")->required();
   funnel.add_flag("--plain", *plain, "write .csv files, not .csv.gz");
-  return [options, plain] {
+  return [options, plain, like, &funnel] {
+    if (!funnel.parsed()) return synth_like_and_report(*like);
     options->gzip = !*plain;
     return synth_funnel_and_report(*options);
   };

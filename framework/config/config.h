@@ -256,7 +256,7 @@ struct Schedule {
 struct Shuffle {
   ShuffleMode mode = ShuffleMode::automatic;
   ByteSize memory{
-      1LL << 30};  ///< encoded rows up to this size are permuted as a whole, larger sets in interleaved blocks
+      1LL << 30};  ///< encoded rows up to this size are permuted as a whole, larger sets in windows of half of it
   void fields(Fields& f);
 };
 

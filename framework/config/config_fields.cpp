@@ -264,7 +264,7 @@ void Schedule::fields(Fields& f) {
 
 void Shuffle::fields(Fields& f) {
   f("mode", mode, "auto: a full permutation if the rows fit `memory`, otherwise blocks read interleaved").selects();
-  f("memory", memory, "encoded rows held at once");
+  f("memory", memory, "encoded rows held at once: this much is permuted as a whole, more in windows of half of it");
 }
 
 void CheckpointConfig::fields(Fields& f) {

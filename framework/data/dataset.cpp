@@ -105,11 +105,11 @@ std::unique_ptr<BatchSource> Dataset::train(StreamOptions options) const {
   return std::make_unique<EncodedSource>(sets_[0], schema_, layouts_[0], corrections_[0], options);
 }
 
-std::unique_ptr<BatchSource> Dataset::eval(Part part, int64_t batch_size) const {
+std::unique_ptr<BatchSource> Dataset::eval(Part part, int64_t batch_size, int threads) const {
   MTRANK_ASSERT(has(part));
   const size_t i = index(part);
   return std::make_unique<EncodedSource>(sets_[i], schema_, layouts_[i], corrections_[i],
-                                         StreamOptions{.batch_size = batch_size});
+                                         StreamOptions{.batch_size = batch_size, .threads = threads});
 }
 
 }  // namespace mtrank

@@ -72,7 +72,7 @@ class Dataset {
   /// Training rows, shuffled unless `options.shuffle` is false. Wrap it in a PrefetchSource.
   std::unique_ptr<BatchSource> train(StreamOptions options) const;
   /// All rows of a part in file order, as they are scored: no sample, `train_only` features constant.
-  std::unique_ptr<BatchSource> eval(Part part, int64_t batch_size) const;
+  std::unique_ptr<BatchSource> eval(Part part, int64_t batch_size, int threads = 1) const;
 
  private:
   static size_t index(Part part) { return static_cast<size_t>(part); }

@@ -37,7 +37,7 @@ class Encoder {
     Worker& w = workers_[static_cast<size_t>(worker)];
     for (const auto& bad : w.bad) policy_.report(block, bad);
     if (w.block.rows() == 0) return;
-    count(w.block);
+    count_rows(rows_.layout(), w.block, summary_);
     writer_.add(w.block);
   }
 
@@ -67,24 +67,6 @@ class Encoder {
         if (w.names[k].size() > kMostNames) break;
         w.names[k].try_emplace(xxh64_value(value, 0), value);
       }
-  }
-
-  void count(const EncodedBlock& block) {
-    const RecordLayout& layout = rows_.layout();
-    summary_.rows += block.rows();
-    for (size_t r = 0; r < block.rows(); ++r) {
-      const uint32_t* record = block.record(r);
-      for (size_t i = 0; i < summary_.labels.size(); ++i) {
-        float y;
-        std::memcpy(&y, record + layout.labels + i, 4);
-        if (std::isnan(y)) continue;
-        ++summary_.labels[i].rows;
-        summary_.labels[i].positives += y == 1.0f;
-        summary_.labels[i].sum += static_cast<double>(y);
-      }
-      for (size_t c = 0; c < summary_.conditions.size(); ++c)
-        summary_.conditions[c] += record[static_cast<size_t>(layout.flags) + (c + 1) / 32] >> ((c + 1) % 32) & 1;
-    }
   }
 
   const RowEncoder& rows_;

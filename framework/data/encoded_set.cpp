@@ -1,5 +1,6 @@
 #include "framework/data/encoded_set.h"
 
+#include <cmath>
 #include <numeric>
 
 #include "framework/core/error.h"
@@ -140,6 +141,23 @@ class FileWriter : public EncodedWriter {
 };
 
 }  // namespace
+
+void count_rows(const RecordLayout& layout, const EncodedBlock& block, EncodedSummary& summary) {
+  summary.rows += block.rows();
+  for (size_t r = 0; r < block.rows(); ++r) {
+    const uint32_t* record = block.record(r);
+    for (size_t i = 0; i < summary.labels.size(); ++i) {
+      float y;
+      std::memcpy(&y, record + layout.labels + i, 4);
+      if (std::isnan(y)) continue;
+      ++summary.labels[i].rows;
+      summary.labels[i].positives += y == 1.0f;
+      summary.labels[i].sum += static_cast<double>(y);
+    }
+    for (size_t c = 0; c < summary.conditions.size(); ++c)
+      summary.conditions[c] += record[static_cast<size_t>(layout.flags) + (c + 1) / 32] >> ((c + 1) % 32) & 1;
+  }
+}
 
 void put_summary(ByteWriter& out, const EncodedSummary& s) {
   out.put(s.rows);

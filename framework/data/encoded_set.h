@@ -49,6 +49,9 @@ uint64_t encoded_bytes(uint64_t rows, uint64_t words);
 /// Of rows in memory, however they are stored.
 uint64_t encoded_hash(const EncodedBlock& block);
 
+/// Adds the rows, labels and conditions of a block.
+void count_rows(const RecordLayout& layout, const EncodedBlock& block, EncodedSummary& summary);
+
 void put_summary(ByteWriter& out, const EncodedSummary& summary);
 /// Throws FileError.
 EncodedSummary get_summary(ByteParser& in);

@@ -29,7 +29,9 @@ EncodedSource::EncodedSource(std::shared_ptr<const EncodedSet> set, InputSchema 
       schema_(std::move(schema)),
       layout_(std::move(layout)),
       correction_(correction),
-      options_(options) {
+      options_(options),
+      pool_(options.threads),
+      builder_(layout_, correction_) {
   MTRANK_ASSERT(options_.batch_size > 0);
 }
 
@@ -37,8 +39,10 @@ void EncodedSource::plan_epoch(int64_t epoch) {
   epoch_ = epoch;
   order_.resize(set_->blocks());
   std::iota(order_.begin(), order_.end(), size_t{0});
-  const uint64_t budget = options_.shuffle ? options_.memory : std::min(options_.memory, kOrderedWindow);
-  if (options_.shuffle && set_->bytes() > budget) permute(order_, Philox(options_.seed, "shuffle", "blocks"), epoch);
+  const bool whole = set_->bytes() <= options_.memory;
+  const uint64_t half = whole ? options_.memory : options_.memory / 2;  // beside the window that is read ahead
+  const uint64_t budget = options_.shuffle ? half : std::min(half, kOrderedWindow);
+  if (options_.shuffle && !whole) permute(order_, Philox(options_.seed, "shuffle", "blocks"), epoch);
   windows_.clear();
   uint64_t bytes = 0;
   for (size_t i = 0; i < order_.size(); ++i) {
@@ -53,36 +57,64 @@ void EncodedSource::plan_epoch(int64_t epoch) {
   planned_ = true;
 }
 
-void EncodedSource::load_window(size_t window) {
+/// Makes `loaded` wait for a window, unless it has it already.
+void EncodedSource::want(size_t window, Loaded& loaded) const {
   const Window& w = windows_[window];
   const std::vector<size_t> wanted(order_.begin() + static_cast<ptrdiff_t>(w.first),
                                    order_.begin() + static_cast<ptrdiff_t>(w.last));
-  if (wanted != loaded_blocks_) {
-    loaded_.resize(wanted.size());
-    loaded_blocks_.clear();
-    for (size_t i = 0; i < wanted.size(); ++i) set_->read(wanted[i], loaded_[i]);
-    loaded_blocks_ = wanted;
-  }
-  records_.clear();
-  records_.reserve(static_cast<size_t>(w.rows));
-  for (const auto& block : loaded_)
-    for (size_t r = 0; r < block.rows(); ++r) records_.push_back(block.record(r));
-  MTRANK_ASSERT(records_.size() < (uint64_t{1} << 32));
-  if (options_.shuffle) permute(records_, Philox(options_.seed, "shuffle", std::to_string(window)), epoch_);
-  next_window_ = window + 1;
+  loaded.records.clear();
+  if (wanted == loaded.wanted) return;
+  loaded.wanted = wanted;
+  loaded.read = 0;
+  if (loaded.blocks.size() < wanted.size()) loaded.blocks.resize(wanted.size());
+}
+
+void EncodedSource::read_block(Loaded& loaded, size_t block) const {
+  set_->read(loaded.wanted[block], loaded.blocks[block]);
+}
+
+/// What is still to be read and put in order.
+void EncodedSource::finish(size_t window, Loaded& loaded) {
+  const size_t from = loaded.read;
+  pool_.run(static_cast<int>(loaded.wanted.size() - from),
+            [&](int i, int) { read_block(loaded, from + static_cast<size_t>(i)); });
+  loaded.read = loaded.wanted.size();
+  if (loaded.records.empty()) put_in_order(window, loaded);
+}
+
+void EncodedSource::put_in_order(size_t window, Loaded& loaded) const {
+  loaded.records.reserve(static_cast<size_t>(windows_[window].rows));
+  for (size_t b = 0; b < loaded.wanted.size(); ++b)
+    for (size_t r = 0; r < loaded.blocks[b].rows(); ++r) loaded.records.push_back(loaded.blocks[b].record(r));
+  MTRANK_ASSERT(loaded.records.size() < (uint64_t{1} << 32));
+  if (options_.shuffle) permute(loaded.records, Philox(options_.seed, "shuffle", std::to_string(window)), epoch_);
+}
+
+void EncodedSource::open_window(size_t window) {
+  window_ = window;
+  want(window, current_);
+  finish(window, current_);
+  if (window + 1 < windows_.size()) want(window + 1, ahead_);
+  at_ = 0;
+}
+
+void EncodedSource::next_window() {
+  std::swap(current_, ahead_);
+  finish(++window_, current_);
+  if (window_ + 1 < windows_.size()) want(window_ + 1, ahead_);
   at_ = 0;
 }
 
 void EncodedSource::seek(int64_t epoch, int64_t sample) {
   plan_epoch(epoch);
   sample_ = std::min(sample, rows());
-  records_.clear();
+  current_.records.clear();
   at_ = 0;
   int64_t before = 0;
-  for (next_window_ = 0; next_window_ < windows_.size(); ++next_window_) {
-    const int64_t rows = windows_[next_window_].rows;
+  for (size_t w = 0; w < windows_.size(); ++w) {
+    const int64_t rows = windows_[w].rows;
     if (before + rows > sample_) {
-      load_window(next_window_);
+      open_window(w);
       at_ = static_cast<size_t>(sample_ - before);
       return;
     }
@@ -90,39 +122,45 @@ void EncodedSource::seek(int64_t epoch, int64_t sample) {
   }
 }
 
-/// The window of the records chosen so far is about to be replaced: goes on with copies of them.
-void EncodedSource::keep_pending() {
-  std::vector<size_t> starts;
-  pending_.clear();
-  for (const uint32_t* record : chosen_) {
-    starts.push_back(pending_.size());
-    pending_.insert(pending_.end(), record, record + layout_.size(record));
+/// Puts the next rows of the window into the batch, and reads a share of the next window. It is there, and in order,
+/// before three quarters of this one are gone.
+void EncodedSource::take(size_t rows) {
+  builder_.add(current_.records.data() + at_, static_cast<int64_t>(rows));
+  const int ranges = builder_.ranges();
+  if (!layout_.lists.empty()) pool_.run(ranges, [&](int range, int) { builder_.count(range); });
+  builder_.place();
+  size_t blocks = 0;
+  bool order = false;
+  if (window_ + 1 < windows_.size()) {
+    const size_t left = ahead_.wanted.size() - ahead_.read;
+    blocks = std::min(left, 1 + ahead_.wanted.size() * rows * 3 / 2 / current_.records.size());
+    order = left == 0 && ahead_.records.empty();
   }
-  for (size_t i = 0; i < chosen_.size(); ++i) chosen_[i] = pending_.data() + starts[i];
+  const size_t first = ahead_.read;
+  pool_.run(ranges + static_cast<int>(blocks) + int{order}, [&](int task, int) {
+    if (order && task-- == 0) return put_in_order(window_ + 1, ahead_);
+    if (task < ranges) return builder_.fill(task);
+    read_block(ahead_, first + static_cast<size_t>(task - ranges));
+  });
+  ahead_.read += blocks;
+  at_ += rows;
 }
 
 bool EncodedSource::next(Batch& batch) {
   if (!planned_) seek(0, 0);
   batch.rows = 0;
-  const auto want = static_cast<size_t>(std::min(options_.batch_size, rows() - sample_));
+  const int64_t want = std::min(options_.batch_size, rows() - sample_);
   if (want == 0) return false;
-  chosen_.clear();
-  while (chosen_.size() < want) {
-    if (at_ == records_.size()) {
-      const auto pending = std::move(pending_);  // what keep_pending reads from may be the last copies
-      pending_ = {};
-      keep_pending();
-      load_window(next_window_);
-    }
-    const size_t n = std::min(want - chosen_.size(), records_.size() - at_);
-    chosen_.insert(chosen_.end(), records_.begin() + static_cast<ptrdiff_t>(at_),
-                   records_.begin() + static_cast<ptrdiff_t>(at_ + n));
-    at_ += n;
+  builder_.begin(want, batch);
+  for (auto left = static_cast<size_t>(want); left > 0;) {
+    if (at_ == current_.records.size()) next_window();
+    const size_t n = std::min(left, current_.records.size() - at_);
+    take(n);
+    left -= n;
   }
-  build_batch(layout_, correction_, chosen_.data(), static_cast<int64_t>(want), batch);
   batch.epoch = epoch_;
   batch.first_sample = epoch_ * rows() + sample_;
-  sample_ += static_cast<int64_t>(want);
+  sample_ += want;
   batch.end_of_epoch = sample_ == rows();
   return true;
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "framework/core/thread_pool.h"
 #include "framework/data/encoded_set.h"
 
 namespace mtrank {
@@ -13,10 +14,12 @@ struct StreamOptions {
   bool shuffle = false;                 ///< false: file order
   uint64_t seed = 0;                    ///< of the shuffle
   uint64_t memory = uint64_t{1} << 30;  ///< for encoded rows
+  int threads = 1;                      ///< that read ahead and fill batches; changes nothing but the time
 };
 
 /// Batches of an encoded set, in file order or shuffled. Rows that fit in `memory` together are permuted as a whole.
-/// Otherwise the blocks are permuted, and taken in windows of as many as fit; the rows of a window are permuted.
+/// Otherwise the blocks are permuted, and taken in windows of as many as fit in half of it; the rows of a window are
+/// permuted. While one window is given out, the next one is read: a share of it with each batch.
 /// The order is a function of (seed, epoch, memory, the set).
 class EncodedSource : public BatchSource {
  public:
@@ -34,29 +37,39 @@ class EncodedSource : public BatchSource {
     size_t first, last;  ///< blocks, positions in order_
     int64_t rows;
   };
+  /// A window in memory, or on its way there.
+  struct Loaded {
+    std::vector<size_t> wanted;  ///< blocks of the set
+    std::vector<EncodedBlock> blocks;
+    size_t read = 0;                       ///< blocks that are there
+    std::vector<const uint32_t*> records;  ///< in the order they are given out; empty until they are all there
+  };
   void plan_epoch(int64_t epoch);
-  void load_window(size_t window);
-  void keep_pending();
+  void want(size_t window, Loaded& loaded) const;
+  void read_block(Loaded& loaded, size_t block) const;
+  void finish(size_t window, Loaded& loaded);
+  void put_in_order(size_t window, Loaded& loaded) const;
+  void open_window(size_t window);
+  void next_window();
+  void take(size_t rows);
 
   std::shared_ptr<const EncodedSet> set_;
   InputSchema schema_;
   RecordLayout layout_;
   SampleCorrection correction_;
   StreamOptions options_;
+  ThreadPool pool_;
+  BatchBuilder builder_;
 
   int64_t epoch_ = 0;
   std::vector<size_t> order_;  ///< of blocks in this epoch
   std::vector<Window> windows_;
   bool planned_ = false;
 
-  size_t next_window_ = 0;
-  std::vector<EncodedBlock> loaded_;
-  std::vector<size_t> loaded_blocks_;     ///< which blocks those are
-  std::vector<const uint32_t*> records_;  ///< of the current window, in order
-  size_t at_ = 0;                         ///< in records_
-  int64_t sample_ = 0;                    ///< of the epoch: the next to be given out
-  std::vector<const uint32_t*> chosen_;   ///< of the batch being made
-  std::vector<uint32_t> pending_;         ///< copies of records whose window is gone
+  size_t window_ = 0;  ///< that `current_` is of; `ahead_` is of the one after it
+  Loaded current_, ahead_;
+  size_t at_ = 0;       ///< in current_.records
+  int64_t sample_ = 0;  ///< of the epoch: the next to be given out
 };
 
 }  // namespace mtrank

@@ -20,12 +20,21 @@ int64_t list_length(const Feature& feature) {
 }
 
 /// The inverse of the continuous Zipf distribution on [1, n + 1), then a multiplicative hash.
-int32_t zipf(double u, int64_t n) {
-  const double power = 1 - kExponent;
-  const double x = std::pow(u * (std::pow(static_cast<double>(n + 1), power) - 1) + 1, 1 / power);
-  const int64_t rank = std::clamp<int64_t>(static_cast<int64_t>(x) - 1, 0, n - 1);
-  return static_cast<int32_t>(static_cast<uint64_t>(rank) * 2654435761u % static_cast<uint64_t>(n));
-}
+class Zipf {
+ public:
+  explicit Zipf(int64_t n) : n_(n), scale_(std::pow(static_cast<double>(n + 1), kPower) - 1) {}
+
+  int32_t operator()(double u) const {
+    const double x = std::pow(u * scale_ + 1, 1 / kPower);
+    const int64_t rank = std::clamp<int64_t>(static_cast<int64_t>(x) - 1, 0, n_ - 1);
+    return static_cast<int32_t>(static_cast<uint64_t>(rank) * 2654435761u % static_cast<uint64_t>(n_));
+  }
+
+ private:
+  static constexpr double kPower = 1 - kExponent;
+  int64_t n_;
+  double scale_;
+};
 
 }  // namespace
 
@@ -46,16 +55,16 @@ SyntheticBatches::SyntheticBatches(const Config& config, const std::map<std::str
     Batch& batch = batches_[static_cast<size_t>(b)];
     batch.rows = batch_size;
     batch.first_sample = b * batch_size;
-    fill(config, batch, b);
+    fill_synthetic(config, schema_, b, batch);
   }
 }
 
-void SyntheticBatches::fill(const Config& config, Batch& batch, int number) const {
+void fill_synthetic(const Config& config, const InputSchema& schema, int64_t number, Batch& batch) {
   const auto rows = static_cast<size_t>(batch.rows), step = static_cast<size_t>(number);
   const auto seed = static_cast<uint64_t>(config.seed);
-  batch.ids.resize(static_cast<size_t>(schema_.id_slots()));
-  batch.dense.resize(static_cast<size_t>(schema_.dense_slots()));
-  for (const FeatureInfo& info : schema_.features) {
+  batch.ids.resize(static_cast<size_t>(schema.id_slots()));
+  batch.dense.resize(static_cast<size_t>(schema.dense_slots()));
+  for (const FeatureInfo& info : schema.features) {
     const Philox random(seed, "bench", info.name);
     const auto slot = static_cast<size_t>(info.slot);
     if (info.kind == FeatureKind::dense) {
@@ -64,29 +73,34 @@ void SyntheticBatches::fill(const Config& config, Batch& batch, int number) cons
       for (size_t i = 0; i < values.size(); ++i) values[i] = uniform01(random(step, i)[0]);
       continue;
     }
-    const int64_t table_rows = schema_.tables[static_cast<size_t>(schema_.table(info.table))].rows;
+    const int64_t table_rows = schema.tables[static_cast<size_t>(schema.table(info.table))].rows;
     const auto length = static_cast<size_t>(list_length(*config.feature(info.name)));
     IdColumn& column = batch.ids[slot];
+    const Zipf zipf(table_rows);
     column.ids.resize(rows * length);
     for (size_t i = 0; i < column.ids.size(); ++i) {
       const PhiloxBlock draw = random(step, i);
-      column.ids[i] = zipf(uniform_open(draw[0], draw[1]), table_rows);
+      column.ids[i] = zipf(uniform_open(draw[0], draw[1]));
     }
     if (info.kind != FeatureKind::ids) continue;
-    for (size_t r = 0; r <= rows; ++r) column.offsets.push_back(static_cast<int32_t>(r * length));
+    column.offsets.resize(rows + 1);
+    for (size_t r = 0; r <= rows; ++r) column.offsets[r] = static_cast<int32_t>(r * length);
     if (info.weighted) column.weights.assign(column.ids.size(), 1.0f);
   }
-  for (const LabelInfo& label : schema_.labels) {
+  batch.labels.resize(schema.labels.size());
+  for (size_t l = 0; l < schema.labels.size(); ++l) {
+    const LabelInfo& label = schema.labels[l];
     const Philox random(seed, "bench label", label.name);
-    std::vector<float>& values = batch.labels.emplace_back(rows);
+    std::vector<float>& values = batch.labels[l];
+    values.resize(rows);
     for (size_t i = 0; i < rows; ++i) {
       const float u = uniform01(random(step, i)[0]);
       values[i] = !label.binary ? u : u < kPositives ? 1.0f : 0.0f;
     }
     if (label.logit_corrected) batch.logit_correction.assign(rows, 0.0f);
   }
-  batch.conditions.assign(schema_.conditions.size(), std::vector<uint8_t>(rows, 1));
-  batch.keys.assign(schema_.keys.size(), std::vector<uint64_t>(rows, 0));
+  batch.conditions.assign(schema.conditions.size(), std::vector<uint8_t>(rows, 1));
+  batch.keys.assign(schema.keys.size(), std::vector<uint64_t>(rows, 0));
 }
 
 }  // namespace mtrank

@@ -25,10 +25,12 @@ class SyntheticBatches {
   static std::map<std::string, double> list_lengths(const Config& config);
 
  private:
-  void fill(const Config& config, Batch& batch, int number) const;
-
   InputSchema schema_;
   std::vector<Batch> batches_;
 };
+
+/// Fills a batch of `batch.rows` with the values of batch `number`. A function of the config's seed, the number and the
+/// place in the batch.
+void fill_synthetic(const Config& config, const InputSchema& schema, int64_t number, Batch& batch);
 
 }  // namespace mtrank

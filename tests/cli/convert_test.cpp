@@ -58,6 +58,28 @@ TEST_F(ConvertTest, DamageExits4) {
   EXPECT_THAT(r.err, HasSubstr(" is damaged"));
 }
 
+TEST_F(ConvertTest, SynthLikeIsReadByBench) {
+  const std::string funnel = MTRANK_SOURCE_DIR "/configs/bench/funnel.yaml", made = *dir_ / "synthetic";
+  ProcessResult r = run({"synth", "--like", funnel, "--rows", "300", "--rows-cap", "500", "--out", made});
+  ASSERT_EQ(r.code, 0) << r.err;
+  EXPECT_THAT(r.out, HasSubstr("train: 300 rows"));
+  const std::vector<std::string> bench = {"bench", funnel,   "--batch", "64",        "--steps",
+                                          "2",     "--data", made,      "--rows-cap"};
+  auto with_cap = [&](const char* cap) {
+    auto arguments = bench;
+    arguments.push_back(cap);
+    return run(arguments);
+  };
+  r = with_cap("500");
+  EXPECT_EQ(r.code, 0) << r.err;
+  EXPECT_THAT(r.out, HasSubstr("from files: "));
+  r = with_cap("400");
+  EXPECT_EQ(r.code, 3) << r.err;
+  EXPECT_THAT(r.err, HasSubstr(".rows: 500, now 400"));
+  EXPECT_EQ(run({"synth"}).code, 2);
+  EXPECT_EQ(run({"synth", "--like", funnel}).code, 2);
+}
+
 TEST_F(ConvertTest, MistakesSayWhatToDo) {
   ProcessResult r = run({"convert", kConfig, "--out", out()});
   EXPECT_EQ(r.code, 2);

@@ -146,6 +146,23 @@ TEST_F(DatasetTest, AnEpochIsAPermutationAndAFunctionOfSeedAndEpoch) {
   EXPECT_TRUE(std::ranges::is_sorted(order_of(*set.train({.batch_size = 128}), 5)));
 }
 
+TEST_F(DatasetTest, ReadingAheadChangesNoBit) {
+  const Dataset set = open(log_spec(train_, ""));
+  const auto total = static_cast<uint64_t>(set.size(Part::train).bytes);
+  for (const bool shuffle : {true, false})
+    for (const uint64_t memory : {total, total - 1, total / 3, total / 20, uint64_t{1}}) {
+      StreamOptions options{.batch_size = 128, .shuffle = shuffle, .seed = 3, .memory = memory};
+      const auto expected = rows_of(*set.train(options), 2);
+      EXPECT_EQ(expected.size(), 6000u);
+      for (const int threads : {1, 2, 5})
+        for (const int64_t batch : {1, 77, 1000, 3000, 4000}) {
+          options.threads = threads;
+          options.batch_size = batch;
+          EXPECT_EQ(rows_of(*set.train(options), 2), expected) << memory << " " << threads << " " << batch;
+        }
+    }
+}
+
 TEST_F(DatasetTest, EveryPairOfRowsCanMeetInAFullShuffle) {
   const Dataset set = open(log_spec(folder_.write("small.csv", log_text(4, 1)), ""));
   auto source = set.train({.batch_size = 4, .shuffle = true, .seed = 1});

@@ -80,7 +80,9 @@ TEST_F(MtbTest, GivesTheBitsOfTheRawFiles) {
       const auto total = static_cast<uint64_t>(raw.size(Part::train).bytes);
       for (const uint64_t memory : {uint64_t{1} << 30, total / 4, uint64_t{1}}) {
         const StreamOptions options{.batch_size = 77, .shuffle = true, .seed = 3, .memory = memory};
-        EXPECT_EQ(rows_of(*mtb.train(options), 3), rows_of(*raw.train(options), 3)) << memory;
+        auto parallel = options;
+        parallel.threads = threads;
+        EXPECT_EQ(rows_of(*mtb.train(parallel), 3), rows_of(*raw.train(options), 3)) << memory;
       }
       for (const Part part : {Part::train, Part::valid, Part::test}) {
         ASSERT_EQ(mtb.has(part), raw.has(part));

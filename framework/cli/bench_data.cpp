@@ -1,0 +1,87 @@
+#include "framework/cli/bench_data.h"
+
+#include <fmt/core.h>
+
+#include <chrono>
+
+#include "framework/core/error.h"
+#include "framework/data/prefetch.h"
+#include "framework/data/synth_like.h"
+
+namespace mtrank::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Batches that are read before the clock starts: the buffers find their size and the window is full.
+constexpr int kWarmUp = 8;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+void require_tables(const Dataset& data, const std::string& dir, const TableRows& rows) {
+  for (const TableInfo& table : data.schema().tables)
+    if (const int64_t expected = rows.at(table.name); table.rows != expected)
+      throw ConfigError(fmt::format("{}: table '{}' has {} rows there, {} here; give both the same --rows-cap", dir,
+                                    table.name, table.rows, expected));
+}
+
+/// Batch after batch, epoch after epoch.
+class Endless {
+ public:
+  explicit Endless(BatchSource& source) : source_(source) {}
+  const Batch& next() {
+    while (!source_.next(batch_)) source_.seek(++epoch_, 0);
+    return batch_;
+  }
+
+ private:
+  BatchSource& source_;
+  Batch batch_;
+  int64_t epoch_ = 0;
+};
+
+/// Samples a second over `batches`.
+double rate(Endless& batches, int count, const std::function<void(const Batch&)>& step) {
+  for (int i = 0; i < kWarmUp; ++i) step(batches.next());
+  const auto start = Clock::now();
+  int64_t samples = 0;
+  for (int i = 0; i < count; ++i) {
+    const Batch& batch = batches.next();
+    step(batch);
+    samples += batch.rows;
+  }
+  return static_cast<double>(samples) / seconds_since(start);
+}
+
+}  // namespace
+
+FileRates measure_files(const Config& config, const std::string& dir, const TableRows& rows, int threads, int steps,
+                        const std::function<void(const Batch&)>& step) {
+  DatasetSpec spec = synthetic_spec(config, rows);
+  spec.mtb = dir;
+  const Dataset data(std::move(spec), threads);
+  require_tables(data, dir, rows);
+  const StreamOptions options{.batch_size = config.train.batch_size,
+                              .shuffle = config.train.shuffle.mode != ShuffleMode::none,
+                              .seed = static_cast<uint64_t>(config.seed),
+                              .memory = static_cast<uint64_t>(config.train.shuffle.memory.bytes),
+                              .threads = threads};
+  FileRates out;
+  {
+    const auto source = data.train(options);
+    Endless batches(*source);
+    out.reading = rate(batches, std::max(steps, 50), [](const Batch&) {});
+  }
+  PrefetchSource source(data.train(options));
+  Endless batches(source);
+  double waited = 0;
+  const auto start = Clock::now();
+  out.training = rate(batches, steps, [&](const Batch& batch) {
+    step(batch);
+    waited = source.seconds_waited();
+  });
+  out.waiting = waited / seconds_since(start);
+  return out;
+}
+
+}  // namespace mtrank::cli
