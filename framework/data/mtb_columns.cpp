@@ -153,8 +153,8 @@ class BlockEncoder {
 class BlockDecoder {
  public:
   BlockDecoder(const RecordLayout& layout, const std::vector<MtbColumn>& columns, std::string_view bytes, uint32_t rows,
-               const std::string& where, EncodedBlock& out)
-      : layout_(layout), columns_(columns), bytes_(bytes), rows_(rows), where_(where), out_(out) {}
+               const std::string& path, size_t block, EncodedBlock& out)
+      : layout_(layout), columns_(columns), bytes_(bytes), rows_(rows), path_(path), block_(block), out_(out) {}
 
   void run() {
     find_columns();
@@ -170,21 +170,21 @@ class BlockDecoder {
     const char* next;  ///< ids and weights: of the next row
   };
 
-  [[noreturn]] void fail(const MtbColumn& c, const std::string& problem) const {
-    throw FileError(where_ + ": " + c.title() + " " + problem);
+  [[noreturn]] void fail(const std::string& problem) const {
+    throw FileError(path_ + ": block " + std::to_string(block_) + ": " + problem);
   }
+  [[noreturn]] void fail(const MtbColumn& c, const std::string& problem) const { fail(c.title() + " " + problem); }
 
   void find_columns() {
-    std::vector<MtbEntry> entries(columns_.size());
-    size_t at = aligned(sizeof(MtbEntry) * entries.size());
-    if (at > bytes_.size()) throw FileError(where_ + ": the table of columns is cut off");
-    std::memcpy(entries.data(), bytes_.data(), sizeof(MtbEntry) * entries.size());
+    size_t at = aligned(sizeof(MtbEntry) * columns_.size());
+    if (at > bytes_.size()) fail("the table of columns is cut off");
     found_.clear();
     words_ = uint64_t{rows_} * static_cast<uint64_t>(layout_.fixed);
     uint64_t total = 0;  // ids of the list under way
-    for (size_t i = 0; i < entries.size(); ++i) {
+    for (size_t i = 0; i < columns_.size(); ++i) {
       const MtbColumn& c = columns_[i];
-      const MtbEntry& e = entries[i];
+      MtbEntry e;
+      std::memcpy(&e, bytes_.data() + i * sizeof e, sizeof e);
       const bool constant = e.bytes == 0 && c.may_be_constant();
       const uint64_t count = c.per_row() ? uint64_t{rows_} * static_cast<uint64_t>(c.width) : total;
       if (e.bytes > bytes_.size() - at) fail(c, "is cut off");
@@ -201,7 +201,7 @@ class BlockDecoder {
       at += aligned(e.bytes);
       if (at > bytes_.size()) fail(c, "is cut off");
     }
-    if (at != bytes_.size()) throw FileError(where_ + ": has bytes after its last column");
+    if (at != bytes_.size()) fail("has bytes after its last column");
   }
 
   void check_limit(const Column& column, uint64_t count) const {
@@ -324,7 +324,8 @@ class BlockDecoder {
   const std::vector<MtbColumn>& columns_;
   const std::string_view bytes_;
   const uint32_t rows_;
-  const std::string& where_;
+  const std::string& path_;
+  const size_t block_;
   EncodedBlock& out_;
   uint64_t words_ = 0;  ///< of all records
   static thread_local std::vector<Column> found_;
@@ -415,8 +416,9 @@ void MtbCodec::encode(const EncodedBlock& block, std::vector<char>& out) const {
   BlockEncoder(layout_, columns_, block, out).run();
 }
 
-void MtbCodec::decode(std::string_view bytes, uint32_t rows, const std::string& where, EncodedBlock& out) const {
-  BlockDecoder(layout_, columns_, bytes, rows, where, out).run();
+void MtbCodec::decode(std::string_view bytes, uint32_t rows, const std::string& path, size_t block,
+                      EncodedBlock& out) const {
+  BlockDecoder(layout_, columns_, bytes, rows, path, block, out).run();
 }
 
 }  // namespace mtrank

@@ -61,9 +61,9 @@ class MtbCodec {
 
   /// Fills `out` with the bytes of a block.
   void encode(const EncodedBlock& block, std::vector<char>& out) const;
-  /// The other way round. Checks every size, hash and bound before it uses it. Throws FileError beginning with `where`
-  /// and naming the column.
-  void decode(std::string_view bytes, uint32_t rows, const std::string& where, EncodedBlock& out) const;
+  /// The other way round. Checks every size, hash and bound before it uses it. Throws FileError naming the file, the
+  /// number of the block and the column. Allocates nothing that an earlier block on this thread had room for.
+  void decode(std::string_view bytes, uint32_t rows, const std::string& path, size_t block, EncodedBlock& out) const;
 
  private:
   RecordLayout layout_;

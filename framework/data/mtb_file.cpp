@@ -152,9 +152,8 @@ void MtbShard::read(size_t block, const MtbCodec& codec, EncodedBlock& out) cons
   const Block& b = blocks_[block];
   bytes.resize(b.bytes);
   file_.read(b.offset, bytes.data(), b.bytes);
-  const std::string where = file_.path() + ": block " + std::to_string(block);
-  codec.decode({bytes.data(), bytes.size()}, b.rows, where, out);
-  if (out.words.size() != b.words) throw FileError(where + ": its rows are longer than its index says");
+  codec.decode({bytes.data(), bytes.size()}, b.rows, file_.path(), block, out);
+  if (out.words.size() != b.words) fail("the rows of block " + std::to_string(block) + " are not as long as it says");
 }
 
 struct MtbWriter::Shard {

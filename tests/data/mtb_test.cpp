@@ -391,7 +391,7 @@ TEST(MtbCodecTest, EveryTypeAndLengthComesBack) {
         codec.encode(block, bytes);
         EXPECT_EQ(bytes.size() % kMtbAlignment, 0u);
         EncodedBlock back;
-        codec.decode({bytes.data(), bytes.size()}, block.rows(), "here", back);
+        codec.decode({bytes.data(), bytes.size()}, block.rows(), "here", 7, back);
         EXPECT_EQ(back.words, block.words);
         EXPECT_EQ(back.starts, block.starts);
       }
@@ -405,26 +405,26 @@ TEST(MtbCodecTest, ValuesOutOfBoundsAreRefused) {
     std::vector<char> bytes;
     loose.encode(block, bytes);
     EncodedBlock out;
-    return thrown<FileError>([&] { codec.decode({bytes.data(), bytes.size()}, block.rows(), "here", out); });
+    return thrown<FileError>([&] { codec.decode({bytes.data(), bytes.size()}, block.rows(), "here", 7, out); });
   };
   EncodedBlock block = edges.block({4, 0, 2});
   EXPECT_EQ(message(block), "");
   block.words[block.starts[1]] = 1000;
-  EXPECT_EQ(message(block), "here: feature 'one' holds 1000, expected less than 1000");
+  EXPECT_EQ(message(block), "here: block 7: feature 'one' holds 1000, expected less than 1000");
   block = edges.block({4, 0, 5});
-  EXPECT_EQ(message(block), "here: feature 'list' (lengths) holds 5, expected less than 5");
+  EXPECT_EQ(message(block), "here: block 7: feature 'list' (lengths) holds 5, expected less than 5");
   block = more.block({1, 0, 2});
   block.words[block.starts[1]] = 0;
-  EXPECT_EQ(message(block), "here: feature 'list' (ids) holds 1000, expected less than 1000");
+  EXPECT_EQ(message(block), "here: block 7: feature 'list' (ids) holds 1000, expected less than 1000");
 
   std::vector<char> bytes;
   codec.encode(edges.block({4, 0, 2}), bytes);
   EncodedBlock out;
   EXPECT_THAT(thrown<FileError>([&] {
-                codec.decode({bytes.data(), bytes.size()}, 4, "here", out);
+                codec.decode({bytes.data(), bytes.size()}, 4, "here", 7, out);
               }),
-              HasSubstr("here: feature 'one' has 6 bytes, expected 8"));
-  EXPECT_THAT(thrown<FileError>([&] { codec.decode({bytes.data(), 64}, 3, "here", out); }), HasSubstr("cut off"));
+              HasSubstr("here: block 7: feature 'one' has 6 bytes, expected 8"));
+  EXPECT_THAT(thrown<FileError>([&] { codec.decode({bytes.data(), 64}, 3, "here", 7, out); }), HasSubstr("cut off"));
 }
 
 }  // namespace
