@@ -218,7 +218,8 @@ class Trainer {
     return {.batch_size = config_.train.batch_size,
             .shuffle = config_.train.shuffle.mode != ShuffleMode::none,
             .seed = static_cast<uint64_t>(config_.seed),
-            .memory = static_cast<uint64_t>(config_.train.shuffle.memory.bytes)};
+            .memory = static_cast<uint64_t>(config_.train.shuffle.memory.bytes),
+            .threads = device_->name() == "cpu" ? 1 : pool_.threads()};  // on a CPU the steps take the cores
   }
 
   void one_step(Batch& batch, PrefetchSource& source) {
