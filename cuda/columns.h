@@ -15,32 +15,44 @@ namespace mtrank::cuda {
 template <class T, int N>
 struct alignas(sizeof(T) * N) Columns {
   T at[N];
+
+  __device__ __forceinline__ T get(int i) const { return at[i]; }
+  __device__ __forceinline__ void set(int i, T x) { at[i] = x; }
+};
+/// Two to a register. May alias: what lies there are bf16s.
+template <int N>
+requires(N % 2 == 0) struct __attribute__((may_alias, aligned(2 * N))) Columns<bf16, N> {
+  uint32_t pair[N / 2];
+
+  __device__ __forceinline__ bf16 get(int i) const {
+    return {static_cast<uint16_t>(i % 2 == 0 ? pair[i / 2] & 0xffffu : pair[i / 2] >> 16)};
+  }
+  __device__ __forceinline__ void set(int i, bf16 x) {
+    pair[i / 2] = i % 2 == 0 ? x.bits : pair[i / 2] | uint32_t{x.bits} << 16;
+  }
 };
 
 template <int N, class T>
-__device__ __forceinline__ Columns<T, N> load_columns(const T* from, bool aligned) {
-  Columns<T, N> out;
-  if (N == 1 || aligned) {
-    out = *reinterpret_cast<const Columns<T, N>*>(from);
-  } else {
-    for (int i = 0; i < N; ++i) out.at[i] = from[i];
-  }
-  return out;
+__device__ __forceinline__ Columns<T, N> load_columns(const T* from) {
+  return *reinterpret_cast<const Columns<T, N>*>(from);
 }
 template <int N, class T>
-__device__ __forceinline__ void store_columns(T* to, const Columns<float, N>& x, bool aligned) {
+__device__ __forceinline__ void store_columns(T* to, const Columns<float, N>& x, bool aligned = true) {
   Columns<T, N> out;
-  for (int i = 0; i < N; ++i) out.at[i] = from_float<T>(x.at[i]);
+  MTRANK_UNROLL
+  for (int i = 0; i < N; ++i) out.set(i, from_float<T>(x.at[i]));
   if (N == 1 || aligned) {
     *reinterpret_cast<Columns<T, N>*>(to) = out;
   } else {
-    for (int i = 0; i < N; ++i) to[i] = out.at[i];
+    MTRANK_UNROLL
+    for (int i = 0; i < N; ++i) to[i] = out.get(i);
   }
 }
 template <class T, int N>
 __device__ __forceinline__ Columns<float, N> to_floats(const Columns<T, N>& x) {
   Columns<float, N> out;
-  for (int i = 0; i < N; ++i) out.at[i] = to_float(x.at[i]);
+  MTRANK_UNROLL
+  for (int i = 0; i < N; ++i) out.at[i] = to_float(x.get(i));
   return out;
 }
 

@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kThreads) squared_norm_kernel(const float* x, 
   double sum = 0;
   for (int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * 4; i < n;
        i += int64_t{kNormBlocks} * kThreads * 4) {
-    const Columns<float, 4> v = load_columns<4>(x + i, true);
+    const Columns<float, 4> v = load_columns<4>(x + i);
     for (int l = 0; l < 4; ++l) sum = math::fma(static_cast<double>(v.at[l]), static_cast<double>(v.at[l]), sum);
   }
   sum = block_sum(sum);
@@ -91,10 +91,10 @@ __global__ void __launch_bounds__(kThreads)
   float* const slot[2] = {a, b};
   for (int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * 4; i < n;
        i += static_cast<int64_t>(gridDim.x) * kThreads * 4) {
-    Columns<float, 4> w = load_columns<4>(weights + i, true), state[kSlots<O>];
-    const Columns<float, 4> g = load_columns<4>(gradient + i, true);
+    Columns<float, 4> w = load_columns<4>(weights + i), state[kSlots<O>];
+    const Columns<float, 4> g = load_columns<4>(gradient + i);
     MTRANK_UNROLL
-    for (int k = 0; k < kSlots<O>; ++k) state[k] = slot[k] ? load_columns<4>(slot[k] + i, true) : Columns<float, 4>{};
+    for (int k = 0; k < kSlots<O>; ++k) state[k] = slot[k] ? load_columns<4>(slot[k] + i) : Columns<float, 4>{};
     MTRANK_UNROLL
     for (int l = 0; l < 4; ++l) {
       float own[kSlots<O>];
@@ -104,10 +104,10 @@ __global__ void __launch_bounds__(kThreads)
       MTRANK_UNROLL
       for (int k = 0; k < kSlots<O>; ++k) state[k].at[l] = own[k];
     }
-    store_columns<4>(weights + i, w, true);
+    store_columns<4>(weights + i, w);
     MTRANK_UNROLL
     for (int k = 0; k < kSlots<O>; ++k)
-      if (slot[k]) store_columns<4>(slot[k] + i, state[k], true);
+      if (slot[k]) store_columns<4>(slot[k] + i, state[k]);
   }
 }
 
@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(kThreads)
   if (copy.cols % 4 == 0 && column + kLowColumns <= copy.cols) {
     MTRANK_UNROLL
     for (int half = 0; half < 2; ++half) {
-      const Columns<float, 4> four = load_columns<4>(from + 4 * half, true);
+      const Columns<float, 4> four = load_columns<4>(from + 4 * half);
       MTRANK_UNROLL
       for (int l = 0; l < 4; ++l) x.at[4 * half + l] = four.at[l];
     }
@@ -151,7 +151,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int l = 0; l < kLowColumns; ++l)
       if (column + l < copy.cols) x.at[l] = from[l];
   }
-  store_columns<kLowColumns>(copy.to + row * copy.ld + column, x, true);
+  store_columns<kLowColumns>(copy.to + row * copy.ld + column, x);
 }
 
 }  // namespace

@@ -49,8 +49,9 @@ constexpr int kNormBlocks = 1024;
 /// 0.02 ms at 3 TB/s.
 void squared_norm(cudaStream_t stream, const float* x, int64_t n, double* partial);
 
-/// One block decides. `losses`: `loss_count` doubles. `clip_norm`: infinite for none. `stopped`, in device memory: 0
-/// until a step was not finite, then 1, and no later step proceeds.
+/// One block decides, when norm, losses, the tables' gradients and the sort of the ids are done. `losses`: `loss_count`
+/// doubles. `clip_norm`: infinite for none. `stopped`, in device memory: 0 until a step was not finite, then 1, and no
+/// later step proceeds.
 void verdict(cudaStream_t stream, const double* partial, const double* losses, int loss_count,
              const SparseLimits& limits, double clip_norm, uint32_t* stopped, Outcome* outcome);
 

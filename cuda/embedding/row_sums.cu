@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kThreads)
       for (int64_t c = group.lane() * N; c < index.dim; c += group.size() * N) {
         const Columns<float, N> sum =
             level > 0 ? sum_rows<N>(below, 0, count, c) : sum_rows<N>(lookups, begin + block * kSumBlock, count, c);
-        store_columns<N>(out + c, sum, true);
+        store_columns<N>(out + c, sum);
       }
     }
   }
@@ -73,9 +73,9 @@ void sum_levels(cudaStream_t stream, const RowClass& c, const ClassIndex& index,
 void sum_hot_rows(cudaStream_t stream, const RowClass& c, const ClassIndex& index, DType dtype,
                   const uint32_t* proceed) {
   if (dtype == DType::bf16)
-    c.dim % 4 == 0 ? sum_levels<bf16, 4>(stream, c, index, proceed) : sum_levels<bf16, 1>(stream, c, index, proceed);
+    index.wide ? sum_levels<bf16, 4>(stream, c, index, proceed) : sum_levels<bf16, 1>(stream, c, index, proceed);
   else
-    c.dim % 4 == 0 ? sum_levels<float, 4>(stream, c, index, proceed) : sum_levels<float, 1>(stream, c, index, proceed);
+    index.wide ? sum_levels<float, 4>(stream, c, index, proceed) : sum_levels<float, 1>(stream, c, index, proceed);
 }
 
 }  // namespace mtrank::cuda

@@ -19,7 +19,6 @@ struct LookupRows {
   const float* weight;     ///< null: all are 1
   const GradientRows* gradients;
   int feature_bits;
-  bool aligned;
 
   using Element = T;
   __device__ __forceinline__ const T* row(uint32_t i, float* w) const {
@@ -35,10 +34,9 @@ struct LookupRows {
 
 /// Partial sums: number i lies `stride` rows after number i - 1.
 struct PartialRows {
-  const float* first;
-  int64_t stride;  ///< floats
+  const float* first = nullptr;
+  int64_t stride = 0;  ///< floats
   static constexpr const float* weight = nullptr;
-  static constexpr bool aligned = true;
 
   using Element = float;
   __device__ __forceinline__ const float* row(uint32_t i, float*) const { return first + i * stride; }
@@ -55,7 +53,7 @@ __device__ __forceinline__ Columns<float, N> sum_rows(const Rows& rows, uint32_t
     MTRANK_UNROLL
     for (uint32_t k = 0; k < kRowsInFlight; ++k) {
       weight[k] = 1.0f;
-      if (i + k < count) part[k] = load_columns<N>(rows.row(begin + i + k, &weight[k]) + column, rows.aligned);
+      if (i + k < count) part[k] = load_columns<N>(rows.row(begin + i + k, &weight[k]) + column);
     }
     MTRANK_UNROLL
     for (uint32_t k = 0; k < kRowsInFlight; ++k) {
@@ -88,7 +86,7 @@ struct ClassIndex {
   uint32_t first_table, end_table;
   int64_t dim;
   int feature_bits;
-  bool gradients_aligned;
+  bool wide;  ///< rows can be moved four columns at a time
 };
 
 /// Brings the places of the features' gradients into `shared`, where they fit; all threads of the block must call.
@@ -101,8 +99,7 @@ __device__ __forceinline__ LookupRows<T> lookup_rows(const ClassIndex& index, Gr
           .source = index.source,
           .weight = index.weight,
           .gradients = fits ? shared : index.gradients,
-          .feature_bits = index.feature_bits,
-          .aligned = index.gradients_aligned};
+          .feature_bits = index.feature_bits};
 }
 
 /// Blocks of level `level` (from 0 on) that `lookups` of a row have: ceil(lookups / 64^(level + 1)).

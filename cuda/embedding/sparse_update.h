@@ -51,6 +51,7 @@ struct SparseLimits {
 /// depends on the width alone.
 ///
 /// Nothing here waits, allocates or reads device memory on the host: `begin`, `prepare` and `update` may be captured.
+/// A feature's batch may not hold more ids than its capacity: the caller sees to it.
 ///
 ///     update.begin(stream);                                // before the backward pass
 ///     update.prepare(side_stream, ids, step);              // needs the ids alone
@@ -70,7 +71,11 @@ class SparseUpdate {
   /// Sets them to 0.
   void begin(cudaStream_t stream) const;
 
-  /// Sorts the batch's lookups by row. ids[f] belongs to feature f; rows from step->rows on have none.
+  /// Sorts the batch's lookups by row. ids[f] belongs to feature f; rows from step->rows on have none. Must have ended
+  /// before the verdict, which reads `limits()`, and may not begin before the last `update` has ended.
+  ///
+  /// DLRM-DCNv2 at batch 65,536, 14.0 M lookups, 26 bits: reads 4 and writes 8 bytes a lookup to expand; sorts in 4
+  /// passes that read and write 8; reads 4 twice to find 2.37 M segments and writes 4 each: 1.2 GB, 0.4 ms at 3 TB/s.
   void prepare(cudaStream_t stream, std::span<const DeviceIds> ids, const DeviceStep* step);
 
   SparseLimits limits() const;
@@ -84,7 +89,7 @@ class SparseUpdate {
   std::vector<DeviceTable> tables_;
   std::vector<DeviceFeature> features_;
   IndexPlan plan_;
-  IndexMemory memory_;
+  IndexMemory memory_{};
 };
 
 }  // namespace mtrank::cuda

@@ -52,20 +52,19 @@ template <class O, int N>
 struct RowPiece {
   Columns<float, N> w, state[kSlots<O>];
 
-  __device__ __forceinline__ void load(const CurrentTable<O>& t, int64_t at, bool aligned) {
-    w = load_columns<N>(t.weights + at, aligned);
+  __device__ __forceinline__ void load(const CurrentTable<O>& t, int64_t at) {
+    w = load_columns<N>(t.weights + at);
     if constexpr (!RowWise<O>) {
       MTRANK_UNROLL
-      for (int s = 0; s < kSlots<O>; ++s)
-        state[s] = t.slot[s] ? load_columns<N>(t.slot[s] + at, aligned) : Columns<float, N>{};
+      for (int s = 0; s < kSlots<O>; ++s) state[s] = t.slot[s] ? load_columns<N>(t.slot[s] + at) : Columns<float, N>{};
     }
   }
-  __device__ __forceinline__ void store(const CurrentTable<O>& t, int64_t at, bool aligned) const {
-    store_columns<N>(t.weights + at, w, aligned);
+  __device__ __forceinline__ void store(const CurrentTable<O>& t, int64_t at) const {
+    store_columns<N>(t.weights + at, w);
     if constexpr (!RowWise<O>) {
       MTRANK_UNROLL
       for (int s = 0; s < kSlots<O>; ++s)
-        if (t.slot[s]) store_columns<N>(t.slot[s] + at, state[s], aligned);
+        if (t.slot[s]) store_columns<N>(t.slot[s] + at, state[s]);
     }
   }
   __device__ __forceinline__ void update(const CurrentTable<O>& t, const Columns<float, N>& gradient) {
@@ -92,17 +91,47 @@ __device__ __forceinline__ Columns<float, N> decayed(const Columns<float, N>& w,
   return out;
 }
 
-/// A touched row: where its gradient's parts are.
-template <class T>
+/// A touched row: what its gradient is the sum of.
+template <class Rows>
 struct Touched {
-  const LookupRows<T>& lookups;
-  PartialRows partial = {};
-  uint32_t begin = 0, count = 0;
-  bool hot = false;
+  Rows rows;
+  uint32_t segment = 0, begin = 0, count = 0;
 
   template <int N>
   __device__ __forceinline__ Columns<float, N> sum(int64_t column) const {
-    return hot ? sum_rows<N>(partial, 0, count, column) : sum_rows<N>(lookups, begin, count, column);
+    return sum_rows<N>(rows, begin, count, column);
+  }
+};
+
+/// The rows of a class with up to kSumBlock lookups, whose gradients are T: float or bf16.
+template <class T>
+struct FewLookups {
+  static __device__ __forceinline__ int64_t count(const ClassIndex& index) {
+    return int64_t{index.table_segment[index.end_table]} - index.table_segment[index.first_table];
+  }
+  static __device__ __forceinline__ Touched<LookupRows<T>> rows(const ClassIndex& index, GradientRows* shared) {
+    return {lookup_rows<T>(index, shared)};
+  }
+  /// Row i; false where it has more.
+  static __device__ __forceinline__ bool find(const ClassIndex& index, int64_t i, Touched<LookupRows<T>>& row) {
+    row.segment = index.table_segment[index.first_table] + static_cast<uint32_t>(i);
+    row.begin = index.begins[row.segment];
+    row.count = index.begins[row.segment + 1] - row.begin;
+    return row.count <= kSumBlock;
+  }
+};
+
+/// The rows with more: what sum_hot_rows left of them.
+struct ManyLookups {
+  static __device__ __forceinline__ int64_t count(const ClassIndex& index) {
+    return static_cast<int64_t>(index.hot_count[0] >> 32);
+  }
+  static __device__ __forceinline__ Touched<PartialRows> rows(const ClassIndex&, GradientRows*) { return {}; }
+  static __device__ __forceinline__ bool find(const ClassIndex& index, int64_t i, Touched<PartialRows>& row) {
+    const HotRow hot = index.hot[0][i];
+    row.segment = hot.segment;
+    row.rows = last_sums(index, hot, index.begins[hot.segment + 1] - index.begins[hot.segment], &row.count);
+    return true;
   }
 };
 
@@ -110,25 +139,24 @@ struct Update {
   const OptimizerStep* steps;
   const uint32_t* proceed;
   int lane_bits;
-  bool aligned;
 };
 
-template <class O, int N, class T>
-__device__ __forceinline__ void update_elements(const CurrentTable<O>& table, const Touched<T>& row, int64_t at,
-                                                const LaneGroup& group, int64_t dim, bool aligned) {
+template <class O, int N, class Rows>
+__device__ __forceinline__ void update_elements(const CurrentTable<O>& table, const Touched<Rows>& row, int64_t at,
+                                                const LaneGroup& group, int64_t dim) {
   for (int64_t c = group.lane() * N; c < dim; c += group.size() * N) {
     RowPiece<O, N> piece;
-    piece.load(table, at + c, aligned);
+    piece.load(table, at + c);
     piece.update(table, decayed(piece.w, row.template sum<N>(c), table.decay));
-    piece.store(table, at + c, aligned);
+    piece.store(table, at + c);
   }
 }
 
 /// The mean of squares comes first. Up to kKept pieces of a row a lane are held meanwhile; beyond, kKept is 0, they are
 /// summed again.
-template <class O, int N, int kKept, class T>
-__device__ __forceinline__ void update_row_wise(const CurrentTable<O>& table, const Touched<T>& row, int64_t row_number,
-                                                const LaneGroup& group, int64_t dim, bool aligned, bool active) {
+template <class O, int N, int kKept, class Rows>
+__device__ __forceinline__ void update_row_wise(const CurrentTable<O>& table, const Touched<Rows>& row,
+                                                int64_t row_number, const LaneGroup& group, int64_t dim, bool active) {
   const int64_t at = row_number * dim, step = group.size() * N;
   Columns<float, N> kept_w[kKept > 0 ? kKept : 1] = {}, kept_g[kKept > 0 ? kKept : 1] = {};
   float state[1] = {active ? table.slot[0][row_number] : 0.0f};
@@ -145,13 +173,13 @@ __device__ __forceinline__ void update_row_wise(const CurrentTable<O>& table, co
     for (int k = 0; k < kKept; ++k) {
       const int64_t c = group.lane() * N + k * step;
       if (!active || c >= dim) continue;
-      kept_w[k] = load_columns<N>(table.weights + at + c, aligned);
+      kept_w[k] = load_columns<N>(table.weights + at + c);
       kept_g[k] = gradient(kept_w[k], c);
       add(kept_g[k]);
     }
   } else {
     for (int64_t c = group.lane() * N; active && c < dim; c += step)
-      add(gradient(load_columns<N>(table.weights + at + c, aligned), c));
+      add(gradient(load_columns<N>(table.weights + at + c), c));
   }
   squares = group.sum(squares);
   if (!active) return;
@@ -160,7 +188,7 @@ __device__ __forceinline__ void update_row_wise(const CurrentTable<O>& table, co
   const auto move = [&](Columns<float, N> w, const Columns<float, N>& g, int64_t c) {
     MTRANK_UNROLL
     for (int l = 0; l < N; ++l) w.at[l] = O::update(w.at[l], g.at[l], factor);
-    store_columns<N>(table.weights + at + c, w, aligned);
+    store_columns<N>(table.weights + at + c, w);
   };
   if constexpr (kKept > 0) {
     MTRANK_UNROLL
@@ -170,44 +198,33 @@ __device__ __forceinline__ void update_row_wise(const CurrentTable<O>& table, co
     }
   } else {
     for (int64_t c = group.lane() * N; c < dim; c += step) {
-      const Columns<float, N> w = load_columns<N>(table.weights + at + c, aligned);
+      const Columns<float, N> w = load_columns<N>(table.weights + at + c);
       move(w, gradient(w, c), c);
     }
   }
 }
 
-/// A group of lanes takes a row: first those with many lookups, which take longest, then all others of the class.
-template <class O, class T, int N, int kKept>
+/// A group of lanes takes a row of those that From finds.
+template <class O, class From, int N, int kKept>
 __global__ void __launch_bounds__(kThreads) update_touched_kernel(ClassIndex index, Update u) {
   __shared__ GradientRows shared[kSharedFeatures];
   if (*u.proceed == 0) return;
-  const LookupRows<T> lookups = lookup_rows<T>(index, shared);
+  auto row = From::rows(index, shared);
   const LaneGroup group{u.lane_bits};
-  const uint32_t hot_rows = index.hot[0] ? static_cast<uint32_t>(index.hot_count[0] >> 32) : 0;
-  const uint32_t first_segment = index.table_segment[index.first_table];
-  const int64_t rows = int64_t{hot_rows} + (index.table_segment[index.end_table] - first_segment);
-  const int64_t in_warp = static_cast<int64_t>(threadIdx.x % 32) >> u.lane_bits;
+  const int64_t rows = From::count(index), in_warp = static_cast<int64_t>(threadIdx.x % 32) >> u.lane_bits;
   CurrentTable<O> table;
   for (int64_t i = group.number(); i - in_warp < rows; i += group.count()) {
-    Touched<T> row{lookups};
-    bool active = i < rows;
-    uint32_t key = 0;
+    const bool active = i < rows && From::find(index, i, row);
+    int64_t row_number = 0;
     if (active) {
-      row.hot = i < hot_rows;
-      const HotRow hot = row.hot ? index.hot[0][i] : HotRow{};
-      const uint32_t segment = row.hot ? hot.segment : first_segment + static_cast<uint32_t>(i - hot_rows);
-      row.begin = index.begins[segment];
-      row.count = index.begins[segment + 1] - row.begin;
-      active = row.hot || row.count <= kSumBlock;
-      key = index.keys[row.begin];
-      if (row.hot) row.partial = last_sums(index, hot, row.count, &row.count);
+      const uint32_t key = index.keys[index.begins[row.segment]];
+      table.find(index, key, u.steps, 0);
+      row_number = key - table.first_row;
     }
-    if (active) table.find(index, key, u.steps, 0);
-    const int64_t row_number = active ? key - table.first_row : 0;
     if constexpr (RowWise<O>)
-      update_row_wise<O, N, kKept>(table, row, row_number, group, index.dim, u.aligned, active);
+      update_row_wise<O, N, kKept>(table, row, row_number, group, index.dim, active);
     else if (active)
-      update_elements<O, N>(table, row, row_number * index.dim, group, index.dim, u.aligned);
+      update_elements<O, N>(table, row, row_number * index.dim, group, index.dim);
   }
 }
 
@@ -226,39 +243,40 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t at = (key - table.first_row) * index.dim;
     for (int64_t c = group.lane() * N; c < index.dim; c += group.size() * N) {
       RowPiece<O, N> piece;
-      piece.load(table, at + c, u.aligned);
+      piece.load(table, at + c);
       Columns<float, N> gradient;
       MTRANK_UNROLL
       for (int l = 0; l < N; ++l) gradient.at[l] = table.decay * piece.w.at[l];
       piece.update(table, gradient);
-      piece.store(table, at + c, u.aligned);
+      piece.store(table, at + c);
     }
   }
 }
 
-template <class O, class T, int N>
-void update_touched(cudaStream_t stream, const RowClass& c, const ClassIndex& index, const Update& u) {
-  const dim3 grid(blocks_for(c.capacity, u.lane_bits));
+template <class O, class From, int N>
+void update_touched(cudaStream_t stream, int64_t most, const RowClass& c, const ClassIndex& index, const Update& u) {
+  const dim3 grid(blocks_for(most, u.lane_bits));
   const int64_t pieces = ceil_div(c.dim, int64_t{N} << u.lane_bits);
   if (!RowWise<O> || pieces == 1)
-    launch(update_touched_kernel<O, T, N, 1>, grid, dim3(kThreads), stream, index, u);
+    launch(update_touched_kernel<O, From, N, 1>, grid, dim3(kThreads), stream, index, u);
   else if constexpr (RowWise<O>) {
     if (pieces <= 4)
-      launch(update_touched_kernel<O, T, N, 4>, grid, dim3(kThreads), stream, index, u);
+      launch(update_touched_kernel<O, From, N, 4>, grid, dim3(kThreads), stream, index, u);
     else
-      launch(update_touched_kernel<O, T, N, 0>, grid, dim3(kThreads), stream, index, u);
+      launch(update_touched_kernel<O, From, N, 0>, grid, dim3(kThreads), stream, index, u);
   }
 }
 
 template <class O, int N>
 void update(cudaStream_t stream, const RowClass& c, const ClassIndex& index, DType dtype, const OptimizerStep* steps,
             const uint32_t* touched, const uint32_t* proceed) {
-  const Update u{.steps = steps, .proceed = proceed, .lane_bits = lane_bits_of(c.dim, N), .aligned = c.aligned};
+  const Update u{.steps = steps, .proceed = proceed, .lane_bits = lane_bits_of(c.dim, N)};
+  if (c.levels > 0) update_touched<O, ManyLookups, N>(stream, c.capacity / (kSumBlock + 1), c, index, u);
   if (c.capacity > 0) {
     if (dtype == DType::bf16)
-      update_touched<O, bf16, N>(stream, c, index, u);
+      update_touched<O, FewLookups<bf16>, N>(stream, c.capacity, c, index, u);
     else
-      update_touched<O, float, N>(stream, c, index, u);
+      update_touched<O, FewLookups<float>, N>(stream, c.capacity, c, index, u);
   }
   if constexpr (!RowWise<O>) {
     if (!c.moves_every_row) return;
@@ -289,7 +307,7 @@ constexpr UpdateClass kUpdates[][2] = {
 
 void update_class(cudaStream_t stream, const RowClass& c, const ClassIndex& index, DType dtype,
                   const OptimizerStep* steps, const uint32_t* touched, const uint32_t* proceed) {
-  const UpdateClass update = kUpdates[c.optimizer - optimizer_registry().data()][c.dim % 4 == 0 ? 1 : 0];
+  const UpdateClass update = kUpdates[c.optimizer - optimizer_registry().data()][index.wide ? 1 : 0];
   MTRANK_ASSERT(update);
   update(stream, c, index, dtype, steps, touched, proceed);
 }

@@ -68,7 +68,7 @@ __device__ __forceinline__ Columns<float, N> pool_columns(const Feature& f, cons
       used[k] = id[k] >= 0;
       weight[k] = 1.0f;
       if (!used[k]) continue;
-      row[k] = load_columns<N>(f.table + id[k] * dim + column, true);
+      row[k] = load_columns<N>(f.table + id[k] * dim + column);
       if (f.ids.weights) weight[k] = f.ids.weights[i + k];
     }
     MTRANK_UNROLL
@@ -141,13 +141,13 @@ __global__ void __launch_bounds__(kThreads)
     if (row >= rows) continue;
     const float scale = pool_scale(f, row);
     for (int64_t c = group.lane() * N; c < dim; c += group.size() * N) {
-      Columns<float, N> x = to_floats(load_columns<N>(static_cast<const From*>(f.dy) + row * f.dy_ld + c, true));
+      Columns<float, N> x = to_floats(load_columns<N>(static_cast<const From*>(f.dy) + row * f.dy_ld + c));
       MTRANK_UNROLL
       for (int l = 0; l < N; ++l) {
         x.at[l] = to_float(from_float<To>(x.at[l] * scale));  // as it is stored
         largest = max(largest, math::detail::bits(math::abs(x.at[l])));
       }
-      store_columns<N>(static_cast<To*>(f.out) + row * f.out_ld + c, x, true);
+      store_columns<N>(static_cast<To*>(f.out) + row * f.out_ld + c, x);
     }
   }
   note_largest(f.largest, largest);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -33,6 +34,7 @@ struct FeatureCase {
   int most = 6;          ///< ids of a list
   double hot = 0;        ///< share of ids that are row 3
   int64_t capacity = 0;  ///< of a list; 0: exactly what the batch has
+  int64_t each = 0;      ///< not 0: the first so many ids are row 0, the next row 1, …
 };
 
 struct TableCase {
@@ -49,6 +51,7 @@ struct Case {
   int steps = 2;
   double l2 = 0;
   bool low = false;                          ///< gradients in bf16
+  int64_t shift = 0;                         ///< columns before the first of a gradient in its memory
   std::vector<std::string> optimizers = {};  ///< by table, instead of one for all
   double tolerance = 0;
 
@@ -71,11 +74,11 @@ struct Case {
     const bool list = f.kind != Kind::single;
     if (list) out.offsets.push_back(0);
     for (int64_t b = 0; b < room; ++b) {
-      const int count = b >= batch ? 0 : list ? below(0, b, f.most) : 1;
+      const int count = b >= batch ? 0 : !list ? 1 : f.each ? f.most : below(0, b, f.most);
       for (int k = 0; k < count; ++k) {
         const auto i = static_cast<int64_t>(out.ids.size());
         const bool hot = uniform01(random(1, static_cast<uint64_t>(i))[0]) < static_cast<float>(f.hot);
-        out.ids.push_back(hot ? 3 : below(2, i, table.rows + 1) - 1);
+        out.ids.push_back(f.each ? static_cast<int32_t>(i / f.each) : hot ? 3 : below(2, i, table.rows + 1) - 1);
         if (f.kind == Kind::weighted) out.weights.push_back(0.5f + uniform01(random(3, static_cast<uint64_t>(i))[0]));
       }
       if (list)
@@ -172,11 +175,11 @@ struct OnGpu {
         most = std::max(most, static_cast<int64_t>(c.draw(f, step).ids.size()));
       features.push_back({from.table, from.kind != Kind::single, from.kind == Kind::weighted, most});
     }
-    memory_ = std::make_unique<DeviceArray<std::byte>>(cuda::SparseUpdate::bytes(tables, features, c.room));
+    bytes_ = cuda::SparseUpdate::bytes(tables, features, c.room);
+    memory_ = std::make_unique<DeviceArray<std::byte>>(bytes_ + kBeyond);
     update_ = std::make_unique<cuda::SparseUpdate>(tables, features, c.room, memory_->get(), nullptr);
   }
 
-  /// `change` may spoil the gradients of a step.
   void run(uint32_t proceed = 1) {
     for (int step = 1; step <= c_.steps; ++step) run_step(step, proceed);
   }
@@ -195,14 +198,18 @@ struct OnGpu {
       if (!d.weights.empty()) to.weights = floats.emplace_back(d.weights).get();
       ids.push_back(to);
       const int64_t dim = c_.tables[static_cast<size_t>(c_.features[f].table)].dim;
-      cuda::DeviceView g{.rows = c_.room, .cols = dim, .ld = dim};
+      const int64_t ld = c_.shift + (dim + 7) / 8 * 8;
+      std::vector<float> padded(static_cast<size_t>(c_.room * ld), -1e30f);
+      for (int64_t r = 0; r < c_.room; ++r)
+        std::copy_n(d.gradient.begin() + r * dim, dim, padded.begin() + r * ld + c_.shift);
+      cuda::DeviceView g{.rows = c_.room, .cols = dim, .ld = ld};
       if (c_.low) {
         std::vector<bf16> low;
-        for (const float x : d.gradient) low.push_back(to_bf16(x));
-        g.data = lows.emplace_back(low).get();
+        for (const float x : padded) low.push_back(to_bf16(x));
+        g.data = lows.emplace_back(low).get() + c_.shift;
         g.dtype = DType::bf16;
       } else {
-        g.data = floats.emplace_back(d.gradient).get();
+        g.data = floats.emplace_back(padded).get() + c_.shift;
       }
       gradients.push_back(g);
     }
@@ -228,11 +235,19 @@ struct OnGpu {
     return out;
   }
   const cuda::SparseUpdate& update() const { return *update_; }
+  /// Whether nothing was written past the memory that the update asked for.
+  bool kept_to_its_memory() const {
+    const std::vector<std::byte> all = memory_->values();
+    return std::all_of(all.begin() + static_cast<int64_t>(bytes_), all.end(),
+                       [](std::byte b) { return b == std::byte{0xEE}; });
+  }
 
  private:
   const Case& c_;
   OnCpu host_;
   std::vector<DeviceArray<float>> arrays_;
+  static constexpr size_t kBeyond = 1 << 16;
+  size_t bytes_ = 0;
   std::unique_ptr<DeviceArray<std::byte>> memory_;
   std::unique_ptr<cuda::SparseUpdate> update_;
 };
@@ -240,6 +255,7 @@ struct OnGpu {
 std::vector<std::vector<float>> on_gpu(const Case& c, uint32_t proceed = 1) {
   OnGpu gpu(c);
   gpu.run(proceed);
+  EXPECT_TRUE(gpu.kept_to_its_memory());
   return gpu.values();
 }
 
@@ -343,6 +359,58 @@ TEST_F(CudaSparseUpdate, RowsWithManyLookups) {
                      .features = {{0, Kind::single, 1, hot}, {0, Kind::list, 9, hot}, {1, Kind::list, 9, hot}},
                      .batch = 800,
                      .room = 800});
+}
+
+TEST_F(CudaSparseUpdate, RowsAtTheEdgesOfBlocks) {
+  for (const int64_t each : {1, 63, 64, 65, 66, 127, 128, 129, 193, 4095, 4096})
+    expect_as_cpu({.name = std::to_string(each) + " lookups a row",
+                   .tables = {{5000, 4}},
+                   .features = {{0, Kind::list, 10, 0, 0, each}},
+                   .batch = 500,
+                   .room = 500,
+                   .steps = 1});
+}
+
+TEST_F(CudaSparseUpdate, GradientsInColumnsOfAWiderValue) {
+  for (const int64_t shift : {1, 4}) {
+    for (const bool low : {false, true})
+      expect_as_cpu({.name = "shift " + std::to_string(shift),
+                     .tables = {{50, 16}, {50, 16}, {50, 3}},
+                     .features = {{0, Kind::list, 20, 0.5}, {1, Kind::single}, {2, Kind::single}},
+                     .low = low,
+                     .shift = shift});
+  }
+}
+
+TEST_F(CudaSparseUpdate, LimitsCountLookupsAndFindTheHeaviest) {
+  const Case c{.name = "limits",
+               .tables = {{30, 16}, {30, 3}, {30, 3}, {30, 16}},
+               .features = {{3, Kind::single}, {0, Kind::weighted}, {1, Kind::list}, {2, Kind::weighted, 1}},
+               .steps = 1};
+  OnGpu gpu(c);
+  gpu.run();
+  const cuda::SparseLimits limits = gpu.update().limits();
+  const auto read = [](const uint32_t* at, size_t n) {
+    std::vector<uint32_t> out(n);
+    MTRANK_CUDA(cudaMemcpy(out.data(), at, n * sizeof(uint32_t), cudaMemcpyDeviceToHost));
+    return out;
+  };
+  EXPECT_EQ(limits.features, 4);
+  EXPECT_EQ(read(limits.table_of, 4), (std::vector<uint32_t>{3, 0, 1, 2}));
+  EXPECT_EQ(read(limits.largest, 4), (std::vector<uint32_t>(4, 0)));
+  std::vector<uint32_t> lookups(4);
+  float heaviest = 0;
+  for (size_t f = 0; f < c.features.size(); ++f) {
+    const Drawn d = c.draw(f, 1);
+    for (size_t i = 0; i < d.ids.size(); ++i) {
+      if (d.ids[i] < 0) continue;
+      ++lookups[static_cast<size_t>(c.features[f].table)];
+      if (f == 1) heaviest = std::max(heaviest, d.weights[i]);
+    }
+  }
+  EXPECT_EQ(read(limits.lookups, 4), lookups);
+  const uint32_t one = math::detail::bits(1.0f);
+  EXPECT_EQ(read(limits.heaviest, 4), (std::vector<uint32_t>{math::detail::bits(heaviest), one, one, one}));
 }
 
 TEST_F(CudaSparseUpdate, RowsWithVeryManyLookups) {
