@@ -48,15 +48,10 @@ SparseLimits SparseUpdate::limits() const {
 void SparseUpdate::update(cudaStream_t stream, std::span<const DeviceView> gradients, const OptimizerStep* steps,
                           const uint32_t* proceed) {
   MTRANK_ASSERT(gradients.size() == features_.size());
-  const DType dtype = gradients.empty() ? DType::f32 : gradients[0].dtype;
   std::vector<GradientRows> rows;
-  std::vector<uint8_t> wide(tables_.size(), 1);
   for (const int f : plan_.feature_order) {
     const DeviceView& g = gradients[static_cast<size_t>(f)];
-    const auto table = static_cast<size_t>(features_[static_cast<size_t>(f)].table);
-    MTRANK_ASSERT(g.dtype == dtype && g.rows >= plan_.batch && g.cols == tables_[table].dim);
     rows.push_back({g.data, g.ld});
-    if (!rows_aligned<4>(g.data, g.ld, static_cast<int64_t>(dtype_size(dtype)))) wide[table] = 0;
   }
   put(stream, std::span<const GradientRows>(rows), memory_.gradients);
   for (size_t c = 0; c < plan_.classes.size(); ++c) {
@@ -77,8 +72,15 @@ void SparseUpdate::update(cudaStream_t stream, std::span<const DeviceView> gradi
                      .dim = own.dim,
                      .feature_bits = plan_.feature_bits,
                      .wide = own.aligned};
-    for (uint32_t t = own.first_table; t < own.end_table; ++t)
-      index.wide = index.wide && wide[plan_.tables[t].table] != 0;
+    DType dtype = DType::f32;
+    for (uint32_t place = plan_.tables[own.first_table].first_feature;
+         place < plan_.tables[own.end_table - 1].end_feature; ++place) {
+      const DeviceView& g = gradients[static_cast<size_t>(plan_.feature_order[place])];
+      MTRANK_ASSERT(g.rows >= plan_.batch && g.cols == own.dim);
+      MTRANK_ASSERT(place == plan_.tables[own.first_table].first_feature || g.dtype == dtype);
+      dtype = g.dtype;
+      index.wide = index.wide && rows_aligned<4>(g.data, g.ld, static_cast<int64_t>(dtype_size(dtype)));
+    }
     for (int level = 0; level < own.levels; ++level) index.hot[level] = memory_.hot + own.hot[level];
     if (own.levels > 0) sum_hot_rows(stream, own, index, dtype, proceed);
     update_class(stream, own, index, dtype, steps, memory_.touched, proceed);

@@ -80,8 +80,8 @@ class SparseUpdate {
 
   SparseLimits limits() const;
 
-  /// Moves the tables where *proceed is not 0. gradients[f]: [batch, dim] of f's pooled embedding, f32 or bf16 (all of
-  /// a kind); steps, in device memory: of table t's touched rows at 2 t, of the untouched at 2 t + 1.
+  /// Moves the tables where *proceed is not 0. gradients[f]: [batch, dim] of f's pooled embedding, f32 or bf16 (those
+  /// of a width all of a kind); steps, in device memory: of table t's touched rows at 2 t, of the untouched at 2 t + 1.
   void update(cudaStream_t stream, std::span<const DeviceView> gradients, const OptimizerStep* steps,
               const uint32_t* proceed);
 

@@ -89,7 +89,7 @@ struct Case {
     out.gradient.resize(static_cast<size_t>(room * table.dim));
     fill_weights({WeightInit::Kind::normal, 0.1, 0}, Philox(random.key0, "test", "gradient"), 0, room * table.dim,
                  out.gradient.data());
-    if (low)
+    if (low && table.dim > 1)
       for (float& g : out.gradient) g = to_float(to_bf16(g));
     return out;
   }
@@ -203,7 +203,7 @@ struct OnGpu {
       for (int64_t r = 0; r < c_.room; ++r)
         std::copy_n(d.gradient.begin() + r * dim, dim, padded.begin() + r * ld + c_.shift);
       cuda::DeviceView g{.rows = c_.room, .cols = dim, .ld = ld};
-      if (c_.low) {
+      if (c_.low && dim > 1) {  // single columns are f32 in a bf16 plan
         std::vector<bf16> low;
         for (const float x : padded) low.push_back(to_bf16(x));
         g.data = lows.emplace_back(low).get() + c_.shift;
@@ -327,6 +327,13 @@ TEST_F(CudaSparseUpdate, TablesOfSeveralWidthsAndOptimizersSharedByFeatures) {
                               {3, Kind::single},
                               {2, Kind::single}},
                  .optimizers = {"sgd", "ftrl", "adam", "sgd", "adagrad"}});
+}
+
+TEST_F(CudaSparseUpdate, SingleColumnsAreF32BesideBf16) {
+  expect_as_cpu({.name = "mixed",
+                 .tables = {{20, 1}, {70, 4}, {40, 1}, {50, 16}},
+                 .features = {{0, Kind::list}, {1, Kind::single}, {2, Kind::list, 20, 0.5}, {3, Kind::list, 6, 0.5}},
+                 .low = true});
 }
 
 TEST_F(CudaSparseUpdate, Weights) {
