@@ -74,7 +74,7 @@ bool StagedLayout::holds(const HostBatch& batch) const {
   return true;
 }
 
-Slot::Slot(const Plan& plan, const StagedLayout& layout) : plan_(plan), layout_(layout), pinned_(layout.bytes()) {
+Slot::Slot(const Plan& plan, const StagedLayout& layout) : plan_(plan), layout_(layout) {
   for (ValueId id : plan.inputs) {
     const DType dtype = plan.place(id).dtype;
     const int64_t cols = plan.graph.value(id).cols;
@@ -90,6 +90,7 @@ void Slot::reserve(DeviceMemory& memory) {
 }
 
 void Slot::bind(const DeviceMemory& memory) {
+  pinned_ = PinnedMemory(layout_.bytes());
   device_ = memory.at<std::byte>(offset_);
   auto* unpacked = memory.at<std::byte>(unpacked_offset_);
   const auto at = [&](size_t offset) { return device_ + offset; };

@@ -50,7 +50,7 @@ class StagedLayout {
 class Slot {
  public:
   Slot(const Plan& plan, const StagedLayout& layout);
-  /// Reserves the device's part, and finds it once the memory is allocated.
+  /// Reserves the device's part; finds it once the memory is allocated, and takes the page-locked part.
   void reserve(DeviceMemory& memory);
   void bind(const DeviceMemory& memory);
 

@@ -107,8 +107,10 @@ class Accelerator {
 
   /// What it took of the device's memory.
   virtual std::vector<AcceleratorRegion> memory() const = 0;
-  /// Name, driver, library versions and the algorithms chosen, as JSON text for env.json.
+  /// JSON of what decides bits: the device, its driver and libraries.
   virtual std::string environment() const = 0;
+  /// JSON list of the matrix products run so far and the algorithms chosen for them.
+  virtual std::string algorithms() const = 0;
 };
 
 /// Whether this build can have one.

@@ -1,0 +1,437 @@
+#include "cuda/job.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "cuda/launch.h"
+#include "framework/core/bf16.h"
+
+namespace mtrank::cuda {
+namespace {
+
+constexpr size_t kBlasWorkspace = size_t{32} << 20;
+constexpr size_t kDriver = size_t{512} << 20;  // what the driver and the kernels' code take besides
+constexpr double kMoreRoom = 1.25;             // for lists, when a batch had too little
+
+std::vector<IdsRoom> room_of(const AcceleratorJob& job, const Plan& plan) {
+  std::vector<IdsRoom> room;
+  for (ValueId id : plan.ids) {
+    const std::string& name = plan.graph.value(id).name;
+    const auto found = std::find_if(job.ids.begin(), job.ids.end(), [&](const IdsRoom& r) { return r.name == name; });
+    MTRANK_ASSERT(found != job.ids.end());
+    room.push_back(*found);
+  }
+  return room;
+}
+
+size_t result_bytes(const Plan& plan) { return sizeof(Outcome) + plan.graph.losses.size() * sizeof(double); }
+
+int64_t pooled_ld(const Value& value, DType dtype) {
+  return round_up(value.cols, 16 / static_cast<int64_t>(dtype_size(dtype)));
+}
+
+template <class T>
+__global__ void gather_column(const T* __restrict__ in, int64_t ld, float* __restrict__ out, int64_t rows) {
+  const int64_t r = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (r < rows) out[r] = to_float(in[r * ld]);
+}
+
+/// The largest of the regions, for messages.
+std::string largest_regions(std::vector<AcceleratorRegion> regions) {
+  std::stable_sort(regions.begin(), regions.end(), [](auto& a, auto& b) { return a.bytes > b.bytes; });
+  std::string text;
+  for (size_t i = 0; i < 3 && i < regions.size(); ++i)
+    text += (i ? ", " : "") + regions[i].what + " " + gib(static_cast<size_t>(regions[i].bytes));
+  return text;
+}
+
+std::vector<AcceleratorRegion> all_regions(const JobPlan& plan, const Workspace& work) {
+  std::vector<AcceleratorRegion> regions = plan.lasting.regions();
+  regions.insert(regions.end(), work.memory.regions().begin(), work.memory.regions().end());
+  return regions;
+}
+
+size_t bytes_of(const AcceleratorJob& job) {
+  const JobPlan plan(job);
+  return plan.lasting.bytes() + Workspace(plan).memory.bytes();
+}
+
+/// What to say when a job does not fit: the numbers, and what would.
+void require_room(const JobPlan& plan, const Workspace& work, const Device& device) {
+  const size_t needed = plan.lasting.bytes() + work.memory.bytes() + kDriver, free = device.free_bytes();
+  if (needed <= free) return;
+  AcceleratorJob smaller = plan.job;
+  while (smaller.batch > 1 && bytes_of(smaller) + kDriver > free) smaller.batch /= 2;
+  const bool fits = bytes_of(smaller) + kDriver <= free;
+  throw ResourceError(
+      "this job needs about " + gib(needed) + " of the GPU's memory (" + largest_regions(all_regions(plan, work)) +
+      ", …), and " + gib(free) + " of " + gib(device.total_bytes()) + " are free. " +
+      (fits ? "train.batch_size: " + std::to_string(smaller.batch) + " would fit"
+            : "Not even a batch of one row fits: use fewer rows (`ids: hash`, `min_count`), a smaller dim, or an "
+              "optimizer with less state") +
+      ". `mtrank plan --device cuda` shows all of it");
+}
+
+}  // namespace
+
+JobPlan::JobPlan(const AcceleratorJob& j)
+    : job(j),
+      training(make_plan(j.training, j.batch, j.dtype)),
+      scoring(make_plan(j.scoring, j.eval_batch, j.dtype)),
+      model(j.model, *j.dense_optimizer, j.dtype == DType::bf16),
+      training_room(room_of(j, training)),
+      scoring_room(room_of(j, scoring)) {
+  model.reserve(lasting);
+  stopped_at = lasting.reserve("the rest", sizeof(uint32_t));
+  for (const EmbeddingTable* table : j.model.tables)
+    tables.push_back({.rows = table->rows(),
+                      .dim = table->dim(),
+                      .optimizer = &table->optimizer().info(),
+                      .moves_every_row = table->moves_every_row()});
+  const Graph& graph = training.graph;
+  for (const SparseGradient& sparse : graph.sparse_gradients) {
+    const auto table = std::find_if(graph.tables.begin(), graph.tables.end(),
+                                    [&](const TableWeight& t) { return t.value == sparse.table; });
+    table_of.push_back(static_cast<int>(table - graph.tables.begin()));
+    const auto ids = std::find(training.ids.begin(), training.ids.end(), sparse.ids);
+    ids_of.push_back(static_cast<int>(ids - training.ids.begin()));
+  }
+}
+
+Workspace::Workspace(const JobPlan& plan)
+    : training_layout(plan.training, plan.training_room, StepControl::bytes(plan.tables.size())),
+      scoring_layout(plan.scoring, plan.scoring_room, sizeof(DeviceStep)),
+      slots{{plan.training, training_layout}, {plan.training, training_layout}},
+      scoring_slot(plan.scoring, scoring_layout) {
+  for (Slot& slot : slots) slot.reserve(memory);
+  scoring_slot.reserve(memory);
+  arena_at_ = memory.reserve("activations", std::max(plan.training.arena_bytes, plan.scoring.arena_bytes));
+  const Graph& graph = plan.training.graph;
+  for (size_t f = 0; f < graph.sparse_gradients.size(); ++f) {
+    const ValueId id = graph.sparse_gradients[f].gradient;
+    const DType dtype = plan.training.place(id).dtype;
+    const int64_t ld = pooled_ld(graph.value(id), dtype);
+    pooled_at_.push_back(memory.reserve("gradients of pooled embeddings",
+                                        static_cast<size_t>(plan.training.capacity * ld) * dtype_size(dtype)));
+    const StagedLayout::Ids& ids = training_layout.ids()[static_cast<size_t>(plan.ids_of[f])];
+    features.push_back({plan.table_of[f], ids.list, ids.weighted, ids.capacity});
+  }
+  if (!features.empty())
+    sparse_at_ = memory.reserve("sorted ids", SparseUpdate::bytes(plan.tables, features, plan.training.capacity));
+  scratch_at_ = memory.reserve("working memory of kernels", Context::kScratch);
+  blas_at_ = memory.reserve("working memory of matrix products", kBlasWorkspace);
+  norms_at_ = memory.reserve("the rest", kNormBlocks * sizeof(double));
+  outcome_at_ = memory.reserve("the rest", result_bytes(plan.training));
+}
+
+void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
+  memory.allocate();
+  for (Slot& slot : slots) slot.bind(memory);
+  scoring_slot.bind(memory);
+  arena = memory.at<std::byte>(arena_at_);
+  scratch = memory.at<std::byte>(scratch_at_);
+  products.emplace(memory.at<void>(blas_at_), kBlasWorkspace);
+  norms = memory.at<double>(norms_at_);
+  outcome = memory.at<Outcome>(outcome_at_);
+  losses = reinterpret_cast<double*>(outcome + 1);
+  if (!features.empty())
+    sparse.emplace(plan.model.tables(), features, plan.training.capacity, memory.at<void>(sparse_at_), stream);
+
+  const Graph &training = plan.training.graph, &scoring = plan.scoring.graph;
+  for (size_t f = 0; f < features.size(); ++f) {
+    const ValueId id = training.sparse_gradients[f].gradient;
+    const DType dtype = plan.training.place(id).dtype;
+    pooled.push_back({.data = memory.at<void>(pooled_at_[f]),
+                      .rows = plan.training.capacity,
+                      .cols = training.value(id).cols,
+                      .ld = pooled_ld(training.value(id), dtype),
+                      .dtype = dtype,
+                      .largest = sparse->largest(static_cast<int>(f))});
+  }
+  DeviceBindings bindings{.arena = arena, .losses = losses};
+  const auto params = plan.model.params_of(training), gradients = plan.model.gradients_of(training);
+  const auto tables = plan.model.tables_of(training);
+  bindings.params = params;
+  bindings.param_gradients = gradients;
+  bindings.tables = tables;
+  bindings.sparse_gradients = pooled;
+  for (int s = 0; s < Accelerator::kDepth; ++s) {
+    bindings.inputs = slots[s].inputs();
+    bindings.scalars = slots[s].scalars();
+    bindings.ids = slots[s].ids();
+    runners[s].emplace(plan.training, bindings, plan.job.seed);
+  }
+  const auto scored_params = plan.model.params_of(scoring), scored_tables = plan.model.tables_of(scoring);
+  scorer.emplace(plan.scoring,
+                 DeviceBindings{.arena = arena,
+                                .params = scored_params,
+                                .param_gradients = {},
+                                .inputs = scoring_slot.inputs(),
+                                .scalars = {},
+                                .tables = scored_tables,
+                                .sparse_gradients = {},
+                                .ids = scoring_slot.ids()},
+                 plan.job.seed);
+}
+
+std::vector<DeviceIds> Workspace::looked_up(const JobPlan& plan, int slot) const {
+  std::vector<DeviceIds> ids;
+  for (const int at : plan.ids_of) ids.push_back(slots[slot].ids()[static_cast<size_t>(at)]);
+  return ids;
+}
+
+/// The time between marks on a stream, by node and by name.
+class Job::Timer {
+ public:
+  Timer(cudaStream_t stream, size_t nodes) : stream_(stream) {
+    profile_.node_seconds.resize(nodes);
+    mark({-1, ""});
+  }
+  void node(size_t n) { mark({static_cast<int64_t>(n), ""}); }
+  void phase(const char* name) { mark({-1, name}); }
+
+  AcceleratorProfile finish() {
+    MTRANK_CUDA(cudaStreamSynchronize(stream_));
+    for (size_t i = 1; i < events_.size(); ++i) {
+      const double seconds = events_[i].seconds_since(events_[i - 1]);
+      if (labels_[i].node >= 0)
+        profile_.node_seconds[static_cast<size_t>(labels_[i].node)] += seconds;
+      else
+        profile_.phases.emplace_back(labels_[i].name, seconds);
+    }
+    return std::move(profile_);
+  }
+
+ private:
+  struct Label {
+    int64_t node;
+    std::string name;
+  };
+  void mark(Label label) {
+    events_.emplace_back(true);
+    events_.back().record(stream_);
+    labels_.push_back(std::move(label));
+  }
+  cudaStream_t stream_;
+  std::vector<Event> events_;
+  std::vector<Label> labels_;
+  AcceleratorProfile profile_;
+};
+
+Job::Job(AcceleratorJob job) : job_(std::move(job)), plan_(job_), result_bytes_(result_bytes(plan_.training)) {
+  const Workspace layout(plan_);
+  require_room(plan_, layout, device_);
+  plan_.lasting.allocate();
+  plan_.model.bind(plan_.lasting, stream_);
+  MTRANK_CUDA(cudaMemsetAsync(plan_.lasting.at<void>(plan_.stopped_at), 0, sizeof(uint32_t), stream_));
+  result_bytes_ = static_cast<size_t>(round_up(static_cast<int64_t>(result_bytes_), 64));
+  results_ = PinnedMemory(kDepth * result_bytes_);
+  scores_ = PinnedMemory(plan_.scoring.graph.outputs.size() * static_cast<size_t>(job_.eval_batch) * sizeof(float));
+  make_workspace();
+}
+
+Job::~Job() {
+  cudaStreamSynchronize(stream_);
+  cudaStreamSynchronize(copies_);
+}
+
+void Job::make_workspace() {
+  work_.reset();
+  work_ = std::make_unique<Workspace>(plan_);
+  work_->allocate(plan_, stream_);
+  stream_.synchronize();
+}
+
+/// A batch with longer lists than any before: everything that holds lists is made again, larger.
+void Job::make_room(const HostBatch& batch) {
+  if (work_->training_layout.holds(batch)) return;
+  stream_.synchronize();
+  for (size_t f = 0; f < plan_.training_room.size(); ++f) {
+    IdsRoom& room = plan_.training_room[f];
+    if (!room.list) continue;
+    const double ids = batch.ids[f].offsets[batch.rows] - batch.ids[f].offsets[0];
+    if (ids > static_cast<double>(work_->training_layout.ids()[f].capacity))
+      room.per_row = kMoreRoom * ids / static_cast<double>(job_.batch);
+  }
+  require_room(plan_, Workspace(plan_), device_);
+  make_workspace();
+}
+
+Context Job::context(const DeviceStep* step) {
+  return {.stream = stream_, .step = step, .products = &*work_->products, .tf32 = job_.tf32, .scratch = work_->scratch};
+}
+
+void Job::upload() { plan_.model.upload(stream_); }
+void Job::download() { plan_.model.download(stream_); }
+void Job::initialize() { plan_.model.initialize(job_.training, job_.seed, stream_); }
+
+void Job::stage(int s, const HostBatch& batch, int64_t step, double lr_factor) {
+  Slot& slot = work_->slots[s];
+  slot.fill(batch, *job_.pool);
+  auto& control = *slot.extra<StepControl>();
+  control.step = {job_.seed, static_cast<uint64_t>(step), batch.first_sample, batch.rows};
+  const OptimizerSettings& dense = *job_.dense_optimizer;
+  control.dense = dense.info().step(dense, dense.lr * lr_factor, step, 0);
+  for (size_t t = 0; t < job_.model.tables.size(); ++t)
+    set_table_steps(control, t, job_.model.tables[t]->optimizer(), job_.model.tables[t]->l2(), lr_factor, step);
+  slot.copy(copies_);
+  copied_[s].record(copies_);
+  copied_[s].hold(stream_);
+}
+
+/// Everything a step does on the device. With a timer nothing overlaps.
+void Job::launch_step(int s, Timer* timer) {
+  Workspace& work = *work_;
+  const auto* control = work.slots[s].extra_on_device<StepControl>();
+  const auto phase = [&](const char* name) {
+    if (timer) timer->phase(name);
+  };
+  work.slots[s].unpack(stream_);
+  phase("unpack inputs");
+  if (work.sparse) {
+    work.sparse->begin(stream_);
+    if (!timer) {
+      forked_.record(stream_);
+      forked_.hold(side_);
+    }
+    work.sparse->prepare(timer ? stream_ : side_, work.looked_up(plan_, s), &control->step);
+    if (!timer) sorted_.record(side_);
+    phase("sort ids");
+  }
+  const Context with = context(&control->step);
+  const Runner& runner = *work.runners[s];
+  for (size_t n = 0; n < runner.size(); ++n) {
+    runner.run(n, n + 1, with);
+    if (timer) timer->node(n);
+  }
+  squared_norm(stream_, plan_.model.gradient(), plan_.model.elements(), work.norms);
+  if (work.sparse && !timer) sorted_.hold(stream_);
+  verdict(stream_, work.norms, work.losses, static_cast<int>(plan_.training.graph.losses.size()),
+          work.sparse ? work.sparse->limits() : SparseLimits{},
+          job_.clip_norm.value_or(std::numeric_limits<double>::infinity()),
+          plan_.lasting.at<uint32_t>(plan_.stopped_at), work.outcome);
+  phase("norm and finite check");
+  dense_update(stream_, job_.dense_optimizer->info(), plan_.model.weights(), plan_.model.gradient(),
+               plan_.model.slots(), plan_.model.elements(), &control->dense, work.outcome);
+  plan_.model.refresh_low(stream_, work.outcome);
+  phase("dense update");
+  if (work.sparse) work.sparse->update(stream_, work.pooled, control->tables(), &work.outcome->proceed);
+  phase("table update");
+}
+
+void Job::run_step(int s) {
+  Workspace& work = *work_;
+  if (!job_.graph || !work.warm[s]) {
+    launch_step(s, nullptr);
+    work.warm[s] = true;
+  } else {
+    if (!work.graphs[s]) work.graphs[s].capture(stream_, [&] { launch_step(s, nullptr); });
+    work.graphs[s].replay(stream_);
+  }
+}
+
+void Job::submit(const HostBatch& batch, int64_t step, double lr_factor) {
+  MTRANK_ASSERT(under_way_.size() < kDepth && batch.rows > 0 && batch.rows <= job_.batch);
+  make_room(batch);
+  const int s = next_slot_;
+  next_slot_ = (s + 1) % kDepth;
+  stage(s, batch, step, lr_factor);
+  run_step(s);
+  MTRANK_CUDA(
+      cudaMemcpyAsync(outcome(s), work_->outcome, result_bytes(plan_.training), cudaMemcpyDeviceToHost, stream_));
+  done_[s].record(stream_);
+  under_way_.push_back(s);
+}
+
+AcceleratorStep Job::collect() {
+  MTRANK_ASSERT(!under_way_.empty());
+  const int s = under_way_.front();
+  under_way_.pop_front();
+  done_[s].synchronize();
+  const Outcome& outcome = *this->outcome(s);
+  const auto* losses = reinterpret_cast<const double*>(&outcome + 1);
+  return {.loss = {losses, losses + plan_.training.graph.losses.size()},
+          .norm_squared = outcome.norm_squared,
+          .finite = outcome.finite != 0};
+}
+
+void Job::score(const HostBatch& batch, std::span<float* const> scores) {
+  Workspace& work = *work_;
+  if (!work.scoring_layout.holds(batch)) {
+    for (size_t f = 0; f < plan_.scoring_room.size(); ++f)
+      if (plan_.scoring_room[f].list)
+        plan_.scoring_room[f].per_row = std::max(
+            plan_.scoring_room[f].per_row, kMoreRoom * (batch.ids[f].offsets[batch.rows] - batch.ids[f].offsets[0]) /
+                                               static_cast<double>(job_.eval_batch));
+    stream_.synchronize();
+    require_room(plan_, Workspace(plan_), device_);
+    make_workspace();
+    return score(batch, scores);
+  }
+  Slot& slot = work.scoring_slot;
+  slot.fill(batch, *job_.pool);
+  *slot.extra<DeviceStep>() = {job_.seed, 0, batch.first_sample, batch.rows};
+  slot.copy(stream_);
+  slot.unpack(stream_);
+  work.scorer->run(0, work.scorer->size(), context(slot.extra_on_device<DeviceStep>()));
+  const size_t stride = static_cast<size_t>(job_.eval_batch);
+  auto* gathered = context(nullptr).scratch_of<float>(scores.size() * stride);
+  for (size_t o = 0; o < scores.size(); ++o) {
+    const DeviceView view = work.scorer->view(plan_.scoring.graph.outputs[o].value);
+    if (view.dtype == DType::bf16)
+      launch_flat(gather_column<bf16>, batch.rows, stream_, view.as<const bf16>(), view.ld, gathered + o * stride,
+                  batch.rows);
+    else
+      launch_flat(gather_column<float>, batch.rows, stream_, view.as<const float>(), view.ld, gathered + o * stride,
+                  batch.rows);
+  }
+  MTRANK_CUDA(cudaMemcpyAsync(scores_.at<float>(), gathered, scores.size() * stride * sizeof(float),
+                              cudaMemcpyDeviceToHost, stream_));
+  stream_.synchronize();
+  for (size_t o = 0; o < scores.size(); ++o) std::copy_n(scores_.at<const float>() + o * stride, batch.rows, scores[o]);
+}
+
+std::vector<float> Job::gradient() {
+  std::vector<float> out(static_cast<size_t>(plan_.model.elements()));
+  stream_.synchronize();
+  MTRANK_CUDA(cudaMemcpy(out.data(), plan_.model.gradient(), out.size() * sizeof(float), cudaMemcpyDeviceToHost));
+  return out;
+}
+
+AcceleratorProfile Job::profile(const HostBatch& batch, int64_t step) {
+  MTRANK_ASSERT(under_way_.empty());
+  make_room(batch);
+  stage(0, batch, step, 1);
+  stream_.synchronize();
+  Timer timer(stream_, plan_.training.graph.nodes.size());
+  launch_step(0, &timer);
+  return timer.finish();
+}
+
+std::vector<AcceleratorRegion> Job::memory() const { return all_regions(plan_, *work_); }
+
+std::string Job::algorithms() const { return work_->products->describe(); }
+
+}  // namespace mtrank::cuda
+
+namespace mtrank {
+
+bool accelerator_built() { return true; }
+
+bool accelerator_present(std::string* why) {
+  *why = cuda::Device::problem();
+  return why->empty();
+}
+
+std::vector<AcceleratorRegion> plan_accelerator(const AcceleratorJob& job) {
+  const cuda::JobPlan plan(job);
+  return cuda::all_regions(plan, cuda::Workspace(plan));
+}
+
+std::unique_ptr<Accelerator> open_accelerator(AcceleratorJob job) {
+  return std::make_unique<cuda::Job>(std::move(job));
+}
+
+}  // namespace mtrank
