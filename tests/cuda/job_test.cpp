@@ -1,0 +1,232 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "framework/core/error.h"
+#include "framework/core/hash.h"
+#include "framework/embedding/accelerator.h"
+#include "framework/train/accelerated_device.h"
+#include "framework/train/train_device.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+/// A whole job on the GPU against the CPU: steps, scores, memory, and what must not change its bits.
+namespace mtrank {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr int64_t kRows = 70, kBatch = 16;
+
+/// ‖a - b‖ / ‖b‖.
+double distance(const float* a, const float* b, int64_t n) {
+  double difference = 0, size = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
+    size += std::pow(static_cast<double>(b[i]), 2);
+  }
+  return std::sqrt(difference / std::max(size, 1e-30));
+}
+
+class CudaJob : public TempDirTest {
+ protected:
+  void SetUp() override {
+    std::string why;
+    if (!accelerator_present(&why)) GTEST_SKIP() << why;
+    TempDirTest::SetUp();
+    disk::Output(path("train.csv")).write(tiny_log(kRows, 1));
+    model_ = std::make_unique<TinyModel>(path("train.csv"));
+    model_->config.train.batch_size = kBatch;
+    ids_per_row_ = {{"items", 2}};
+  }
+
+  /// A device with a state of its own, that has trained for some steps.
+  struct Run {
+    Run(CudaJob& test, DeviceKind kind, bool graph = true)
+        : test_(test),
+          config_(test.model_->config),
+          graphs_(build_graphs(config_, table_rows(test.model_->data->transforms()))) {
+      config_.train.device = kind;
+      state_ = std::make_unique<ModelState>(config_, graphs_.training);
+      device_ = open_train_device(
+          {config_, graphs_, test.model_->data->schema(), *state_, test.pool_, shards_, test.ids_per_row_, graph});
+      device_->initialize(static_cast<uint64_t>(config_.seed));
+      source_ = test.model_->data->train({.batch_size = kBatch, .shuffle = true, .seed = 1});
+    }
+    /// Losses of `steps` more steps, task by task.
+    std::vector<double> train(int steps) {
+      std::vector<double> losses;
+      int under_way = 0;
+      const auto collect = [&] {
+        const StepResult result = device_->collect();
+        losses.insert(losses.end(), result.loss.begin(), result.loss.end());
+        norms_.push_back(result.gradient_norm);
+        --under_way;
+      };
+      for (int i = 0; i < steps; ++i) {
+        next();
+        device_->submit(batch_, ++step_, 1);
+        if (++under_way == device_->depth()) collect();
+      }
+      while (under_way) collect();
+      return losses;
+    }
+    void next() {
+      while (!source_->next(batch_)) source_->seek(++epoch_, 0);
+    }
+    uint64_t hash() {
+      device_->download();
+      Xxh64 hash;
+      for (const TensorSource& tensor : state_->everything())
+        write_tensor(tensor, [&](const void* data, size_t size) { hash.add(data, size); });
+      return hash.value();
+    }
+
+    CudaJob& test_;
+    Config config_;
+    Graphs graphs_;
+    const int64_t shards_ = 1;
+    std::unique_ptr<ModelState> state_;
+    std::unique_ptr<TrainDevice> device_;
+    std::unique_ptr<BatchSource> source_;
+    Batch batch_;
+    int64_t step_ = 0, epoch_ = 0;
+    std::vector<double> norms_;
+  };
+
+  /// Losses and weights of some steps on both devices.
+  void expect_like_cpu(double loss_bound, double weight_bound, int steps = 12) {
+    Precision precision = model_->config.train.precision;
+    model_->config.train.precision = Precision::fp32;
+    Run cpu(*this, DeviceKind::cpu);
+    model_->config.train.precision = precision;
+    Run cuda(*this, DeviceKind::cuda);
+    if (precision == Precision::fp32) {
+      EXPECT_EQ(cuda.hash(), cpu.hash()) << "initial weights and state are the same bits";
+    }
+    const std::vector<double> expected = cpu.train(steps), actual = cuda.train(steps);
+    ASSERT_EQ(expected.size(), actual.size());
+    for (size_t i = 0; i < expected.size(); ++i)
+      EXPECT_NEAR(actual[i], expected[i], loss_bound * std::abs(expected[i])) << "loss " << i;
+    for (size_t i = 0; i < cpu.norms_.size(); ++i)
+      EXPECT_NEAR(cuda.norms_[i], cpu.norms_[i], 100 * loss_bound * cpu.norms_[i]) << "norm of step " << i;
+    cuda.device_->download();
+    const auto on_cpu = cpu.state_->everything(), on_gpu = cuda.state_->everything();
+    for (size_t t = 0; t < on_cpu.size(); ++t) {
+      const int64_t n =
+          std::accumulate(on_cpu[t].shape.begin(), on_cpu[t].shape.end(), int64_t{1}, std::multiplies<>());
+      EXPECT_LE(distance(static_cast<const float*>(on_gpu[t].data), static_cast<const float*>(on_cpu[t].data), n),
+                weight_bound)
+          << on_cpu[t].name;
+    }
+  }
+
+  ThreadPool pool_{2};
+  std::unique_ptr<TinyModel> model_;
+  std::map<std::string, double> ids_per_row_;
+};
+
+TEST_F(CudaJob, FollowsTheCpu) { expect_like_cpu(1e-5, 1e-3); }
+
+TEST_F(CudaJob, FollowsTheCpuWithEveryOptimizerOfTables) {
+  for (const OptimizerInfo& optimizer : optimizer_registry()) {
+    if (!serves(optimizer.use, OptimizerUse::tables)) continue;
+    SCOPED_TRACE(optimizer.name);
+    for (Table& table : model_->config.tables)
+      for (size_t kind = 0; kind < enum_names(SparseKind{}).size(); ++kind)
+        if (enum_names(SparseKind{})[kind] == optimizer.name) table.optimizer->type = static_cast<SparseKind>(kind);
+    expect_like_cpu(1e-5, 1e-3, 6);
+  }
+}
+
+TEST_F(CudaJob, ClipsTheNorm) {
+  model_->config.train.clip_norm = 0.05;
+  expect_like_cpu(1e-5, 1e-3);
+}
+
+TEST_F(CudaJob, Bf16FollowsTheCpuLoosely) {
+  model_->config.train.precision = Precision::bf16;
+  expect_like_cpu(2e-2, 0.5);
+}
+
+TEST_F(CudaJob, ScoresWhatTheCpuScores) {
+  Run cpu(*this, DeviceKind::cpu), cuda(*this, DeviceKind::cuda);
+  cpu.train(4);
+  cuda.train(4);
+  auto source = model_->data->eval(Part::train, kRows);
+  Batch batch;
+  ASSERT_TRUE(source->next(batch));
+  std::vector<std::vector<float>> expected, actual;
+  cpu.device_->forward().refresh(pool_);
+  cpu.device_->forward().run(pool_, batch, expected);
+  cuda.device_->forward().run(pool_, batch, actual);
+  ASSERT_EQ(expected.size(), actual.size());
+  for (size_t o = 0; o < expected.size(); ++o) {
+    ASSERT_EQ(actual[o].size(), static_cast<size_t>(kRows));
+    EXPECT_LE(distance(actual[o].data(), expected[o].data(), kRows), 1e-5) << "output " << o;
+  }
+}
+
+TEST_F(CudaJob, CapturedAndEagerStepsAgreeBitForBit) {
+  Run captured(*this, DeviceKind::cuda, true), eager(*this, DeviceKind::cuda, false);
+  EXPECT_EQ(captured.train(12), eager.train(12));
+  EXPECT_EQ(captured.hash(), eager.hash());
+}
+
+TEST_F(CudaJob, StateGoesToTheHostAndBack) {
+  Run whole(*this, DeviceKind::cuda), cut(*this, DeviceKind::cuda);
+  whole.train(8);
+  cut.train(4);
+  cut.device_->download();
+  cut.device_->initialize(7);
+  cut.device_->upload();
+  cut.train(4);
+  EXPECT_EQ(cut.hash(), whole.hash());
+}
+
+TEST_F(CudaJob, ListsThatOutgrowTheirRoomChangeNothing) {
+  Run roomy(*this, DeviceKind::cuda);
+  ids_per_row_ = {{"items", 0.01}};
+  Run tight(*this, DeviceKind::cuda);
+  EXPECT_EQ(roomy.train(8), tight.train(8));
+  EXPECT_EQ(roomy.hash(), tight.hash());
+}
+
+TEST_F(CudaJob, AStepThatIsNotFiniteChangesNothingNorDoesTheNext) {
+  Run run(*this, DeviceKind::cuda);
+  run.train(3);
+  const uint64_t before = run.hash();
+  run.next();
+  run.batch_.dense[0][5] = std::numeric_limits<float>::infinity();
+  run.device_->submit(run.batch_, 4, 1);
+  run.next();
+  run.device_->submit(run.batch_, 5, 1);
+  try {
+    run.device_->collect();
+    ADD_FAILURE() << "the step was taken";
+  } catch (const NonFiniteError& e) {
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("step 4: "), HasSubstr("first seen in"), HasSubstr("Nothing was changed")));
+  }
+  EXPECT_EQ(run.hash(), before);
+}
+
+TEST_F(CudaJob, TakesTheMemoryThatItsPlanSays) {
+  Run run(*this, DeviceKind::cpu);
+  AcceleratorJob job = accelerator_job(
+      {run.config_, run.graphs_, model_->data->schema(), *run.state_, pool_, run.shards_, ids_per_row_});
+  const auto total = [](const std::vector<AcceleratorRegion>& regions) {
+    int64_t bytes = 0;
+    for (const AcceleratorRegion& region : regions) bytes += region.bytes;
+    return bytes;
+  };
+  const int64_t planned = total(plan_accelerator(job));
+  EXPECT_GT(planned, 64 << 20) << "working memory alone is that large";
+  EXPECT_EQ(total(open_accelerator(job)->memory()), planned);
+}
+
+}  // namespace
+}  // namespace mtrank
