@@ -150,7 +150,9 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
                       .dtype = dtype,
                       .largest = sparse->largest(static_cast<int>(f))});
   }
-  DeviceBindings bindings{.arena = arena, .losses = losses};
+  DeviceBindings bindings;
+  bindings.arena = arena;
+  bindings.losses = losses;
   const auto params = plan.model.params_of(training), gradients = plan.model.gradients_of(training);
   const auto tables = plan.model.tables_of(training);
   bindings.params = params;

@@ -38,8 +38,8 @@ class CudaTrain : public ::testing::Test {
 
   static Process command(const std::string& run, std::vector<std::string> more,
                          const std::string& binary = MTRANK_CUDA_BINARY) {
-    std::vector<std::string> argv = {
-        binary, "train", MTRANK_SOURCE_DIR "/tests/reproducibility/small.yaml", "--out", *dir_ / run, "--threads", "2"};
+    std::vector<std::string> argv = {binary, "train", MTRANK_SOURCE_DIR "/tests/reproducibility/small.yaml", "--out",
+                                     *dir_ / run};
     argv.insert(argv.end(), more.begin(), more.end());
     return {argv, {"FUNNEL=" + (*dir_ / "log")}, ""};
   }
