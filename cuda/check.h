@@ -3,7 +3,7 @@
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 
-/// A call of the CUDA runtime or of cuBLASLt that must succeed. Throws ResourceError (out of memory) or InternalError
+/// A call of the CUDA runtime or of cuBLASLt that must succeed. Throws ResourceError (out of memory) or a bug's Error
 /// with the call, the library's text, file and line.
 #define MTRANK_CUDA(call) ::mtrank::cuda::check((call), #call, __FILE__, __LINE__)
 

@@ -414,7 +414,12 @@ AcceleratorProfile Job::profile(const HostBatch& batch, int64_t step) {
 
 std::vector<AcceleratorRegion> Job::memory() const { return all_regions(plan_, *work_); }
 
-std::string Job::algorithms() const { return work_->products->describe(); }
+std::string Job::algorithms() const {
+  std::string list = work_->products->describe();
+  if (!list.empty()) list.pop_back();
+  std::replace(list.begin(), list.end(), '\n', ',');
+  return "[" + list + "]";
+}
 
 }  // namespace mtrank::cuda
 

@@ -87,6 +87,7 @@ class AcceleratedDevice : public TrainDevice {
   ForwardPass& forward() override { return forward_; }
   std::string name() const override { return "cuda"; }
   std::string environment() const override { return device_->environment(); }
+  std::string algorithms() const override { return device_->algorithms(); }
 
  private:
   struct Submitted {

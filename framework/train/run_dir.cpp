@@ -34,7 +34,8 @@ RunLock take(const std::string& dir, bool resume) {
 
 RunDir::RunDir(std::string dir, bool resume) : dir_(std::move(dir)), lock_(take(dir_, resume)) {}
 
-std::string environment_json(const std::string& device, int threads, const std::string& accelerator) {
+std::string environment_json(const std::string& device, int threads, const std::string& accelerator,
+                             const std::string& algorithms) {
   nlohmann::ordered_json json{
       {"mtrank", MTRANK_VERSION},   {"compiler", __VERSION__},
       {"device", device},           {"cpu", cpu_model()},
@@ -42,6 +43,7 @@ std::string environment_json(const std::string& device, int threads, const std::
       {"threads", threads},         {"memory_bytes", host_memory().total},
   };
   if (!accelerator.empty()) json["accelerator"] = nlohmann::ordered_json::parse(accelerator);
+  if (!algorithms.empty()) json["algorithms"] = nlohmann::ordered_json::parse(algorithms);
   return json.dump(1) + "\n";
 }
 

@@ -27,7 +27,9 @@ class RunDir {
   RunLock lock_;
 };
 
-/// env.json: what the run ran on. Nothing reads it back; no result depends on it. `accelerator`: JSON, or empty.
-std::string environment_json(const std::string& device, int threads, const std::string& accelerator);
+/// env.json: what the run ran on. Nothing reads it back; no result depends on it. `accelerator` and the
+/// `algorithms` it chose: JSON, or empty.
+std::string environment_json(const std::string& device, int threads, const std::string& accelerator,
+                             const std::string& algorithms);
 
 }  // namespace mtrank

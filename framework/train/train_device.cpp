@@ -37,6 +37,7 @@ class CpuDevice : public TrainDevice {
   ForwardPass& forward() override { return forward_; }
   std::string name() const override { return "cpu"; }
   std::string environment() const override { return {}; }
+  std::string algorithms() const override { return {}; }
 
  private:
   TrainJob job_;
@@ -65,7 +66,12 @@ bool wants_accelerator(const Config& config) {
 int64_t eval_batch_size(const Config& config) { return config.eval.batch_size.value_or(8192); }
 
 std::unique_ptr<TrainDevice> open_train_device(const TrainJob& job) {
-  if (wants_accelerator(job.config)) return open_accelerated_device(job);
+  if (wants_accelerator(job.config)) {
+    if (job.config.train.logical_shards.value_or(1) > 1)
+      throw ConfigError("train.logical_shards is " + std::to_string(*job.config.train.logical_shards) +
+                        ", but one GPU sums a batch as a whole: leave it out");
+    return open_accelerated_device(job);
+  }
   return std::make_unique<CpuDevice>(job);
 }
 

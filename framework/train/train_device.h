@@ -40,6 +40,8 @@ class TrainDevice {
   virtual std::string name() const = 0;
   /// JSON of the device, its driver and libraries; empty for the CPU.
   virtual std::string environment() const = 0;
+  /// JSON of the algorithms that its libraries have chosen so far; empty for the CPU.
+  virtual std::string algorithms() const = 0;
 };
 
 /// What a device is made for. Everything lives as long as it does.

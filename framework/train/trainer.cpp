@@ -120,8 +120,7 @@ class Trainer {
 
   ExitCode run() {
     write_file_atomically(dir_.config(), state_.config);
-    write_file_atomically(dir_.environment(),
-                          environment_json(device_->name(), pool_.threads(), device_->environment()));
+    write_environment();
     if (!options_.resume || !resume()) initialize();
     if (const int64_t warmup = config_.train.schedule.warmup_steps; warmup > total_steps_)
       printer_.message("warning: the warm-up of " + std::to_string(warmup) + " steps is longer than the run of " +
@@ -139,6 +138,11 @@ class Trainer {
   }
 
  private:
+  void write_environment() const {
+    write_file_atomically(dir_.environment(), environment_json(device_->name(), pool_.threads(), device_->environment(),
+                                                               device_->algorithms()));
+  }
+
   /// A step under way.
   struct Submitted {
     int64_t number, rows;
@@ -340,6 +344,7 @@ class Trainer {
     if (data_.has(Part::test)) evaluate(Part::test, step);
     log_->sync();
     device_->download();
+    write_environment();
     export_bundle();
     printer_.finish();
     printer_.message(fmt::format("peak memory {} MiB, predicted {} MiB",

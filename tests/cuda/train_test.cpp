@@ -104,6 +104,7 @@ TEST_F(CudaTrain, AutoTakesTheGpuAndSaysSo) {
   const Json environment = Json::parse(read_text(*dir_ / "auto/env.json"));
   EXPECT_EQ(environment["device"], "cuda");
   EXPECT_TRUE(environment["accelerator"].contains("driver")) << environment.dump();
+  EXPECT_FALSE(environment["algorithms"].empty()) << environment.dump();
 }
 
 TEST_F(CudaTrain, AResumeOnAnotherDeviceWarns) {

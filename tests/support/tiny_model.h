@@ -30,14 +30,25 @@ inline std::string tiny_log(int rows, unsigned seed, bool labels = true) {
   return text;
 }
 
+/// Parts of the model's config that tests replace.
+struct TinyParts {
+  std::string labels = "{click: {}, buy: {}}";
+  std::string model =
+      "{cross: {type: dcn_v2, from: features, layers: 2}, experts: {type: mmoe, from: cross, experts: 2, hidden: [6]}}";
+  std::string tasks = "{click: {}, buy: {only_when: click == 1}}";
+  std::string outputs = "{p_click: click, p_buy: {expr: click * buy, label: buy}}";
+};
+
 /// A model of such logs with random weights: all that an export needs, without training.
 class TinyModel {
  public:
-  explicit TinyModel(const std::string& train_file, const std::string& eval = "{metrics: [auc, logloss]}") {
+  explicit TinyModel(const std::string& train_file, const std::string& eval = "{metrics: [auc, logloss]}",
+                     const TinyParts& parts = {}) {
     Diagnostics diagnostics;
     config = load_config_text(R"(version: 1
 data: {train: ")" + train_file + R"(", cache: none}
-labels: {click: {}, buy: {}}
+)" + std::string("labels: ") + parts.labels +
+                                  R"(
 defaults: {table: {dim: 4}}
 tables: {item: {vocab_from: [items], min_count: 2}, user: {ids: hash, rows: 50}}
 features:
@@ -45,12 +56,8 @@ features:
   items: {type: ids, table: item, max_len: 3}
   price: {type: dense, transform: log1p, normalize: zscore}
   day: {type: bucket, boundaries: [7, 30]}
-model:
-  cross: {type: dcn_v2, from: features, layers: 2}
-  experts: {type: mmoe, from: cross, experts: 2, hidden: [6]}
-tasks: {click: {}, buy: {only_when: click == 1}}
-outputs: {p_click: click, p_buy: {expr: click * buy, label: buy}}
-eval: )" + eval + "\n",
+model: )" + parts.model +
+                                  "\ntasks: " + parts.tasks + "\noutputs: " + parts.outputs + "\neval: " + eval + "\n",
                               "tiny.yaml", {}, diagnostics);
     resolve_layers(config, diagnostics);
     diagnostics.throw_if_errors();

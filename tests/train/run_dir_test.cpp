@@ -86,7 +86,7 @@ TEST_F(RunDirTest, AFileIsNoDirectory) {
 }
 
 TEST_F(RunDirTest, EnvironmentSaysWhatRan) {
-  const auto json = nlohmann::json::parse(environment_json("cpu", 3, ""));
+  const auto json = nlohmann::json::parse(environment_json("cpu", 3, "", ""));
   EXPECT_EQ(json["mtrank"], MTRANK_VERSION);
   EXPECT_EQ(json["threads"], 3);
   for (const char* key : {"compiler", "cpu", "kernels", "cores", "device", "memory_bytes"})
