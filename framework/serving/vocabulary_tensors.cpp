@@ -42,8 +42,8 @@ std::shared_ptr<const void> add_vocabularies(const FeatureTransforms& transforms
 void read_vocabularies(FeatureTransforms& transforms, const FindTensor& find, const std::string& file) {
   for (TableTransform& table : transforms.tables) {
     if (table.ids != IdKind::vocab) continue;
-    const TensorSource& bytes = need(find, "vocab." + table.name + ".bytes", DType::u8, file);
-    const TensorSource& offsets = need(find, "vocab." + table.name + ".offsets", DType::i64, file);
+    const TensorSource bytes = need(find, "vocab." + table.name + ".bytes", DType::u8, file);
+    const TensorSource offsets = need(find, "vocab." + table.name + ".offsets", DType::i64, file);
     const auto* first = static_cast<const int64_t*>(offsets.data);
     table.vocab = std::make_shared<Vocabulary>(
         std::string_view(static_cast<const char*>(bytes.data), static_cast<size_t>(bytes.shape[0])),

@@ -1,6 +1,6 @@
 #include "framework/train/train_setup.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
 
