@@ -110,7 +110,7 @@ int main(int argc, char** argv) {
     mtrank::run(argv[1], repeats);
     return 0;
   }
-  mtrank::data_testing::Folder folder;
+  mtrank::TempDir folder;
   mtrank::run(folder.write("kuairand_like.csv", mtrank::make_file(100000)), repeats);
   return 0;
 }

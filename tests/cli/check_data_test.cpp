@@ -5,13 +5,13 @@
 #include <fstream>
 
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 namespace mtrank {
 namespace {
 
 using ::testing::HasSubstr;
 using testing::run_mtrank;
-using testing::TempDir;
 
 constexpr const char* kConfig = R"(
 data: {train: train.csv, valid: valid.csv.gz, cache: none}

@@ -6,6 +6,7 @@
 
 #include "tests/support/mistakes.h"
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 namespace mtrank {
 namespace {
@@ -15,7 +16,6 @@ using testing::Mistake;
 using testing::mistake_names;
 using testing::ProcessResult;
 using testing::run_mtrank;
-using testing::TempDir;
 
 const std::string kRoot = MTRANK_SOURCE_DIR "/";
 

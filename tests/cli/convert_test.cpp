@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 namespace mtrank {
 namespace {
@@ -12,7 +13,6 @@ namespace {
 using ::testing::HasSubstr;
 using testing::ProcessResult;
 using testing::run_mtrank;
-using testing::TempDir;
 
 class ConvertTest : public ::testing::Test {
  protected:

@@ -21,7 +21,6 @@ using testing::run_mtrank;
 class EvalTest : public TempDirTest {
  protected:
   void SetUp() override {
-    TempDirTest::SetUp();
     disk::Output(path("train.csv")).write(tiny_log(600, 1));
     disk::Output(path("valid.csv")).write(tiny_log(300, 2));
     disk::Output(path("test.csv")).write(tiny_log(500, 3));

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 namespace mtrank {
 namespace {
@@ -11,7 +12,6 @@ namespace {
 using ::testing::HasSubstr;
 using testing::ProcessResult;
 using testing::run_mtrank;
-using testing::TempDir;
 
 constexpr const char* kConfig = R"(
 data: {train: log.csv, cache: none}

@@ -1,10 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <sstream>
 
 #include "framework/serving/scorer.h"
+#include "tests/support/file_modes.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -20,7 +22,6 @@ using ::testing::StartsWith;
 class PredictTest : public TempDirTest {
  protected:
   void SetUp() override {
-    TempDirTest::SetUp();
     disk::Output(path("train.csv")).write(tiny_log(200, 1));
     disk::Output(path("new.csv")).write(tiny_log(1000, 2, false));  // no labels, unseen values
     write_bundle(path("model"), TinyModel(path("train.csv")).bundle());
@@ -119,6 +120,29 @@ TEST_F(PredictTest, BadRowsAreLeftOutWhenAllowed) {
   ASSERT_EQ(r.code, 0) << r.err;
   EXPECT_THAT(r.err, HasSubstr("left out 1 bad"));
   EXPECT_EQ(lines().size(), 3u);
+}
+
+TEST_F(PredictTest, WhatMayNotBeWrittenOrReadIsOneClearError) {
+  const auto predict = [&](const std::string& out) {
+    return testing::run_process(
+        {obeying_file_modes({MTRANK_BINARY, "predict", path("model"), "--data", path("new.csv"), "--out", out}),
+         {},
+         ""});
+  };
+  disk::make_directory(path("closed"));
+  ::chmod(path("closed").c_str(), 0555);
+  const ProcessResult closed = predict(path("closed/scores.csv"));
+  EXPECT_EQ(closed.code, 5);
+  EXPECT_THAT(closed.err, HasSubstr("cannot create " + path("closed/scores.csv")));
+  EXPECT_THAT(closed.err, HasSubstr("Permission denied"));
+  ::chmod(path("new.csv").c_str(), 0);
+  const ProcessResult data = predict(path("scores.csv"));
+  EXPECT_EQ(data.code, 3);
+  EXPECT_THAT(data.err, HasSubstr("new.csv: cannot be opened: Permission denied"));
+  ::chmod(path("model").c_str(), 0);
+  const ProcessResult model = predict(path("scores.csv"));
+  EXPECT_EQ(model.code, 4);
+  EXPECT_THAT(model.err, HasSubstr("model: Permission denied"));
 }
 
 TEST_F(PredictTest, AFullDiskIsOneClearError) {

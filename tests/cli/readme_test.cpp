@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 /// What README.md and docs/ show is run: commands of ```bash blocks, configs of ```yaml blocks, links.
 namespace mtrank {
@@ -13,7 +14,6 @@ namespace {
 
 using testing::ProcessResult;
 using testing::read_text;
-using testing::TempDir;
 
 const std::string kRoot = MTRANK_SOURCE_DIR;
 

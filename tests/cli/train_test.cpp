@@ -1,12 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
+#include "tests/support/file_modes.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -25,24 +27,8 @@ using testing::ProcessResult;
 using Json = nlohmann::json;
 using Arguments = std::vector<std::string>;
 
-constexpr const char* kConfig = R"(version: 1
-data: {train: "DIR/train.csv", valid: "DIR/valid.csv", test: "DIR/valid.csv", cache: none}
-labels: {click: {}, buy: {}}
-defaults: {table: {dim: 4}}
-tables: {item: {vocab_from: [items], min_count: 2}, user: {ids: hash, rows: 50}}
-features:
-  user: {type: id, table: user}
-  items: {type: ids, table: item, max_len: 3}
-  price: {type: dense, transform: log1p, normalize: zscore}
-  day: {type: bucket, boundaries: [7, 30]}
-model:
-  cross: {type: dcn_v2, from: features, layers: 2}
-  experts: {type: mmoe, from: cross, experts: 2, hidden: [6]}
-tasks: {click: {}, buy: {only_when: click == 1}}
-outputs: {p_click: click, p_buy: {expr: click * buy, label: buy}}
-train: {batch_size: 50, epochs: 4, threads: 2, checkpoint: {every: 7 steps}}
-eval: {every: epoch, metrics: [auc, logloss], segments: [day], best: mean.logloss}
-)";
+constexpr const char* kTraining = R"(train: {batch_size: 50, epochs: 4, threads: 2, checkpoint: {every: 7 steps}}
+eval: {every: epoch, metrics: [auc, logloss], segments: [day], best: mean.logloss})";
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
@@ -54,12 +40,11 @@ std::vector<std::string> lines_of(const std::string& text) {
 class TrainTest : public TempDirTest {
  protected:
   void SetUp() override {
-    TempDirTest::SetUp();
     disk::Output(path("train.csv")).write(tiny_log(400, 1));
     disk::Output(path("valid.csv")).write(tiny_log(150, 2));
-    std::string config = kConfig;
-    for (size_t at; (at = config.find("DIR")) != std::string::npos;) config.replace(at, 3, dir_);
-    disk::Output(path("config.yaml")).write(config);
+    const std::string valid = path("valid.csv");
+    const std::string data = "train: \"" + path("train.csv") + "\", valid: \"" + valid + "\", test: \"" + valid + "\"";
+    disk::Output(path("config.yaml")).write(tiny_config(data, kTraining));
   }
   Process command(const std::string& run, const Arguments& more) const {
     Process process{{MTRANK_BINARY, "train", path("config.yaml"), "--out", path(run)}, {}, ""};
@@ -146,6 +131,49 @@ TEST_F(TrainTest, AFullDirectoryNeedsResume) {
   EXPECT_EQ(r.code, 2);
   EXPECT_THAT(r.err, AllOf(HasSubstr(path("run") + " is not empty"), HasSubstr("notes.txt"), HasSubstr("--resume")));
   EXPECT_EQ(contents("run/notes.txt"), "mine");
+}
+
+TEST_F(TrainTest, WhatMayNotBeWrittenOrReadIsOneClearError) {
+  const auto run = [&](const Arguments& more) {
+    Process process = command("closed/run", more);
+    process.argv = obeying_file_modes(process.argv);
+    return testing::run_process(process);
+  };
+  disk::make_directory(path("closed"));
+  ::chmod(path("closed").c_str(), 0555);
+  const ProcessResult closed = run({});
+  EXPECT_EQ(closed.code, 5);
+  EXPECT_THAT(closed.err,
+              AllOf(HasSubstr("error: cannot create " + path("closed/run")), HasSubstr("Permission denied")));
+  EXPECT_EQ(lines_of(closed.err).size(), 1u) << closed.err;
+
+  ::chmod(path("closed").c_str(), 0755);
+  ASSERT_EQ(run({}).code, 0);
+  disk::remove(path("closed/run/model.safetensors"));
+  ::chmod(path("closed/run").c_str(), 0555);
+  const ProcessResult resumed = run({"--resume"});
+  EXPECT_EQ(resumed.code, 5) << resumed.out;
+  EXPECT_THAT(resumed.err, AllOf(HasSubstr(path("closed/run")), HasSubstr("Permission denied")));
+  EXPECT_EQ(lines_of(resumed.err).size(), 1u) << resumed.err;
+  ::chmod(path("closed/run").c_str(), 0755);
+
+  ::chmod(path("train.csv").c_str(), 0);
+  const ProcessResult unreadable = run({"--resume"});
+  EXPECT_EQ(unreadable.code, 3);
+  EXPECT_THAT(unreadable.err, AllOf(HasSubstr(path("train.csv")), HasSubstr("Permission denied")));
+  EXPECT_EQ(lines_of(unreadable.err).size(), 1u) << unreadable.err;
+}
+
+TEST_F(TrainTest, ACacheThatMayNotBeWrittenIsDoneWithout) {
+  const std::string expected = bundle("reference");
+  disk::make_directory(path("cache"));
+  ::chmod(path("cache").c_str(), 0555);
+  Process process = command("run", {"--set", "data.cache=" + path("cache")});
+  process.argv = obeying_file_modes(process.argv);
+  const ProcessResult r = testing::run_process(process);
+  EXPECT_EQ(r.code, 0) << r.err;
+  EXPECT_THAT(r.out, AllOf(HasSubstr("kept in memory, not in the cache"), HasSubstr("Permission denied")));
+  EXPECT_TRUE(disk::list(path("cache")).empty());
 }
 
 TEST_F(TrainTest, AMistakeInTheDataLeavesTheDirectoryFree) {

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "framework/config/config.h"
+#include "tests/support/temp_dir.h"
 
 namespace mtrank {
 namespace {
@@ -284,15 +285,8 @@ TEST(LoadConfig, checks_what_can_be_known_without_data) {
 
 class Extends : public testing::Test {
  protected:
-  void SetUp() override {
-    dir_ = std::filesystem::path(testing::TempDir()) / "extends";
-    std::filesystem::create_directories(dir_);
-  }
-  std::string write(const std::string& name, const std::string& text) {
-    std::ofstream(dir_ / name) << text;
-    return (dir_ / name).string();
-  }
-  std::filesystem::path dir_;
+  std::string write(const std::string& name, const std::string& text) { return dir_.write(name, text); }
+  TempDir dir_;
 };
 
 TEST_F(Extends, merges_and_keeps_positions) {
@@ -324,10 +318,10 @@ TEST_F(Extends, refuses_cycles_and_missing_files) {
   EXPECT_THAT(e.render(), HasSubstr("error[E001]: cannot read"));
   EXPECT_THAT(e.render(), HasSubstr("c.yaml:1:10"));
   Diagnostics f;
-  load_config((dir_ / "none.yaml").string(), {}, f);
+  load_config(dir_ / "none.yaml", {}, f);
   EXPECT_THAT(f.render(), HasSubstr("there is no such file"));
   Diagnostics g;
-  load_config(dir_.string(), {}, g);
+  load_config(dir_.path(), {}, g);
   EXPECT_THAT(g.render(), HasSubstr("it is a directory"));
 }
 

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 namespace mtrank {
 namespace {
@@ -19,7 +20,7 @@ class HostMemoryTest : public ::testing::Test {
   }
   HostMemory read() { return host_memory(dir_.path()); }
   void meminfo() { file("proc/meminfo", "MemTotal:       16000 kB\nMemFree: 1 kB\nMemAvailable:    8000 kB\n"); }
-  testing::TempDir dir_;
+  TempDir dir_;
 };
 
 TEST_F(HostMemoryTest, WithoutCgroupTheBudgetIsWhatIsAvailable) {

@@ -41,7 +41,6 @@ class CudaJob : public TempDirTest {
   void SetUp() override {
     std::string why;
     if (!accelerator_present(&why)) GTEST_SKIP() << why;
-    TempDirTest::SetUp();
     disk::Output(path("train.csv")).write(tiny_log(kRows, 1));
     use({});
     ids_per_row_ = {{"items", 2}};

@@ -9,6 +9,7 @@
 
 #include "framework/embedding/accelerator.h"
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 /// `mtrank train --device cuda` as its users run it. Where there is no GPU, the program is the emulated one.
 namespace mtrank {
@@ -19,7 +20,6 @@ using ::testing::HasSubstr;
 using testing::Process;
 using testing::ProcessResult;
 using testing::read_text;
-using testing::TempDir;
 using Json = nlohmann::json;
 
 class CudaTrain : public ::testing::Test {

@@ -13,8 +13,6 @@
 namespace mtrank {
 namespace {
 
-using data_testing::Folder;
-
 std::string random_text(size_t size, unsigned seed) {
   std::mt19937 random(seed);
   std::string text(size, ' ');
@@ -60,7 +58,7 @@ std::string problem(const std::string& path) {
 }
 
 TEST(ByteSource, PlainGzipAndZstdGiveTheSameBytes) {
-  Folder folder;
+  TempDir folder;
   for (const size_t size : {0u, 1u, 1000u, 1u << 20}) {
     const auto text = random_text(size, 1);
     const auto plain = folder.write("x.csv", text), gz = folder.write("x.csv.gz", gzip(text)),
@@ -73,7 +71,7 @@ TEST(ByteSource, PlainGzipAndZstdGiveTheSameBytes) {
 }
 
 TEST(ByteSource, MembersAndFramesFollowEachOther) {
-  Folder folder;
+  TempDir folder;
   const auto a = random_text(70000, 1), b = random_text(5, 2), c = random_text(300000, 3);
   EXPECT_EQ(read_all(folder.write("x.gz", gzip(a) + gzip(b) + gzip("") + gzip(c)), 1000), a + b + c);
   EXPECT_EQ(read_all(folder.write("p.gz", gzip(a) + std::string(1000, '\0')), 1000), a) << "zero padding";
@@ -81,7 +79,7 @@ TEST(ByteSource, MembersAndFramesFollowEachOther) {
 }
 
 TEST(ByteSource, EveryTruncationIsFound) {
-  Folder folder;
+  TempDir folder;
   const auto text = random_text(5000, 1);
   const auto gz = gzip(text), zst = zstd(text);
   for (size_t cut = 4; cut < gz.size(); cut += 37) {
@@ -97,7 +95,7 @@ TEST(ByteSource, EveryTruncationIsFound) {
 }
 
 TEST(ByteSource, DamageIsFound) {
-  Folder folder;
+  TempDir folder;
   auto gz = gzip(random_text(100000, 1));
   for (size_t i = 20000; i < 20040; ++i) gz[i] = static_cast<char>(gz[i] ^ 0x5a);
   EXPECT_THAT(problem(folder.write("d.csv.gz", gz)), ::testing::HasSubstr("d.csv.gz: damaged gzip data near byte"));
@@ -107,7 +105,7 @@ TEST(ByteSource, DamageIsFound) {
 }
 
 TEST(Files, PatternsAreSortedAndMustMatch) {
-  Folder folder;
+  TempDir folder;
   for (const char* name : {"b.csv", "a10.csv", "a9.csv", "c.txt"}) folder.write(name, "x\n");
   const auto dir = folder.path() + "/";
   EXPECT_EQ(expand_files({dir + "*.csv", dir + "c.txt"}),

@@ -40,7 +40,7 @@ class CheckDataTest : public ::testing::Test {
     return messages;
   }
 
-  Folder folder_;
+  TempDir folder_;
   DatasetSpec spec_;
   std::vector<CheckedTask> tasks_;
   const std::string head_ = "user,ad,items,weights,price,click,buy\n";

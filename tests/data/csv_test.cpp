@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -14,7 +15,6 @@
 namespace mtrank {
 namespace {
 
-using data_testing::Folder;
 using Rows = std::vector<std::vector<std::string>>;
 
 /// What a scan delivers: "line|field|field" a row, or "line! problem".
@@ -46,7 +46,7 @@ TEST(Csv, ReadsWhatPythonReads) {
   std::ifstream file(std::string(MTRANK_SOURCE_DIR) + "/tests/golden/csv.json");
   const auto cases = nlohmann::json::parse(file);
   ASSERT_GT(cases.size(), 50u);
-  Folder folder;
+  TempDir folder;
   for (const auto& c : cases) {
     SCOPED_TRACE(c["name"].get<std::string>());
     const auto path = folder.write("x.csv", c["text"].get<std::string>());
@@ -151,7 +151,7 @@ std::vector<std::string> slow_reader(const std::string& text, char delimiter, bo
 
 TEST(Csv, FuzzAgreesWithASlowReader) {
   std::mt19937 random(7);
-  Folder folder;
+  TempDir folder;
   const Isa best = isa();
   for (int round = 0; round < 500; ++round) {
     const std::string alphabet = round % 3 == 0 ? "a,\"\n" : round % 3 == 1 ? "abcd,,,\n\"\r " : "abcdefgh, \t\"\n\r";
@@ -197,7 +197,7 @@ TEST(Csv, EveryInstructionSetFindsTheSameCharacters) {
 }
 
 TEST(Csv, ByteOrderMarkIsSkippedAndUtf16IsRefused) {
-  Folder folder;
+  TempDir folder;
   ReadOptions options;
   EXPECT_EQ(open_reader(folder.write("a.csv",
                                      "\xef\xbb\xbf"
@@ -217,7 +217,7 @@ TEST(Csv, ByteOrderMarkIsSkippedAndUtf16IsRefused) {
 }
 
 TEST(Csv, TrimTakesBlanksOffBothSides) {
-  Folder folder;
+  TempDir folder;
   ReadOptions options;
   options.trim = true;
   const auto path = folder.write("a.csv", "a, b\t,c \n 1 , \"2, 3\" ,\t4\n");
@@ -234,7 +234,7 @@ std::string message(const std::function<void()>& f) {
 }
 
 TEST(Csv, MissingColumnsAreNamedWithTheNearest) {
-  Folder folder;
+  TempDir folder;
   const auto path = folder.write("a.csv", "user_id,video_id\n1,2\n");
   EXPECT_EQ(message([&] {
               scan(path, {}, 1, {"user_id", "vidio_id"});
@@ -247,7 +247,7 @@ TEST(Csv, MissingColumnsAreNamedWithTheNearest) {
 }
 
 TEST(Csv, FilesThatAreNoneAreRefused) {
-  Folder folder;
+  TempDir folder;
   EXPECT_THAT(message([&] { scan(folder.path("none.csv"), {}, 1, {"a"}); }),
               ::testing::HasSubstr("none.csv: cannot be opened: No such file"));
   EXPECT_THAT(message([&] { scan(folder.write("e.csv", ""), {}, 1, {"a"}); }), ::testing::HasSubstr("e.csv: is empty"));
@@ -258,7 +258,7 @@ TEST(Csv, FilesThatAreNoneAreRefused) {
 }
 
 TEST(Csv, AnUnclosedQuoteIsFoundInAFileOfAnySize) {
-  Folder folder;
+  TempDir folder;
   std::string text = "a,b\n1,2\n3,\"4\n";
   while (text.size() < (17u << 20)) text += "5,6,7,8,9,10,11,12\n";
   const auto path = folder.write("big.csv", text);
@@ -266,7 +266,7 @@ TEST(Csv, AnUnclosedQuoteIsFoundInAFileOfAnySize) {
 }
 
 TEST(Csv, LineNumbersGoOnOverFilesAndQuotedNewlines) {
-  Folder folder;
+  TempDir folder;
   const auto a = folder.write("a.csv", "x\n1\n\n\"2\n2\"\n3\n");
   const auto b = folder.write("b.csv", "x\n4\n");
   std::vector<std::string> seen;

@@ -1,37 +1,12 @@
 #pragma once
 
-#include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
 #include <random>
 #include <string>
 
 #include "framework/data/dataset.h"
+#include "tests/support/temp_dir.h"
 
 namespace mtrank::data_testing {
-
-/// A folder that goes away with the test.
-class Folder {
- public:
-  Folder() {
-    static int count = 0;
-    path_ = std::filesystem::temp_directory_path().string() + "/mtrank-data-" + std::to_string(::getpid()) + "-" +
-            std::to_string(count++);
-    std::filesystem::create_directories(path_);
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-
-  std::string write(const std::string& name, const std::string& bytes) const {
-    std::ofstream(path_ + "/" + name, std::ios::binary) << bytes;
-    return path_ + "/" + name;
-  }
-  std::string path(const std::string& name = "") const { return name.empty() ? path_ : path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 inline TableTransform vocab_table(const std::string& name, std::vector<std::string> from = {}) {
   TableTransform t;

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <random>
 #include <set>
 
@@ -29,7 +31,7 @@ std::vector<int> order_of(BatchSource& source, int64_t epoch) {
 
 class DatasetTest : public ::testing::Test {
  protected:
-  Folder folder_;
+  TempDir folder_;
   std::string train_ = folder_.write("train.csv", log_text(3000, 1));
   std::string valid_ = folder_.write("valid.csv", log_text(500, 2));
   std::vector<std::string> log_;

@@ -100,7 +100,7 @@ void expect_golden(const Golden& g, const Sums& s) {
 TEST(KuaiRand, EncodesAsTheReferenceProgramDoes) {
   const char* data = std::getenv("MTRANK_DATA");
   if (!data) GTEST_SKIP() << "set MTRANK_DATA to the folder with kuairand/ to run this";
-  Folder cache;
+  TempDir cache;
   auto spec = kuairand_spec(std::string(data) + "/kuairand");
   spec.cache_folder = cache.path();
   const Dataset parsed(spec, 2), cached(spec, 1);

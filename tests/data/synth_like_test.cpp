@@ -50,7 +50,7 @@ class SynthLikeTest : public ::testing::Test {
     return Dataset(spec, 1);
   }
 
-  Folder folder_;
+  TempDir folder_;
   Config config_;
   const std::map<std::string, int64_t> rows_ = {{"item", 300}, {"user", 1000}, {"day", 4}};
 };

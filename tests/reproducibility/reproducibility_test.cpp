@@ -13,6 +13,7 @@
 #include "framework/core/error.h"
 #include "framework/core/isa.h"
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 /// The same config, data and version give the same model.safetensors, byte by byte. `tests/reproducibility/long` does
 /// the same with real configs and more kills.
@@ -23,7 +24,6 @@ using testing::Child;
 using testing::Process;
 using testing::ProcessResult;
 using testing::read_text;
-using testing::TempDir;
 
 class Reproducibility : public ::testing::Test {
  protected:

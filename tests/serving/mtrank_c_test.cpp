@@ -17,7 +17,6 @@ using ::testing::HasSubstr;
 class CApiTest : public TempDirTest {
  protected:
   void SetUp() override {
-    TempDirTest::SetUp();
     disk::Output(path("train.csv")).write(tiny_log(100, 1));
     write_bundle(path("model"), TinyModel(path("train.csv")).bundle());
     ASSERT_EQ(mtrank_load(path("model").c_str(), 2, &model_), 0) << mtrank_last_error();

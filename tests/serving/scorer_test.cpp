@@ -20,7 +20,6 @@ using ::testing::HasSubstr;
 class ScorerTest : public TempDirTest {
  protected:
   void SetUp() override {
-    TempDirTest::SetUp();
     disk::Output(path("train.csv")).write(tiny_log(300, 1));
     model_ = std::make_unique<TinyModel>(path("train.csv"));
     write_bundle(path("model"), model_->bundle());

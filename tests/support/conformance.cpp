@@ -1,7 +1,5 @@
 #include "tests/support/conformance.h"
 
-#include <unistd.h>
-
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -17,6 +15,7 @@
 #include "framework/ops/lookup.h"
 #include "framework/serving/safetensors.h"
 #include "tests/support/graph_runner.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/weighted_sum.h"
 
 namespace mtrank::testing {
@@ -220,7 +219,8 @@ std::vector<std::string> bit_problems(const ConformanceCase& c, Reading reading)
 
 /// Writes the weights of a run as a file of tensors and reads them into another.
 void move_weights(CaseRun<float>& from, CaseRun<float>& to) {
-  const std::string path = "/tmp/mtrank_conformance_" + std::to_string(::getpid()) + ".safetensors";
+  const TempDir dir;
+  const std::string path = dir / "weights.safetensors";
   std::vector<TensorSource> sources;
   for (const ParamWeight& p : from.graph().params)
     sources.push_back({from.name(p.value), DType::f32, p.shape, from.runner().param(from.name(p.value)).data()});
@@ -233,7 +233,6 @@ void move_weights(CaseRun<float>& from, CaseRun<float>& to) {
     });
   }
   const SafetensorsReader reader(path);
-  std::remove(path.c_str());
   for (const ParamWeight& p : to.graph().params) {
     std::vector<float>& weights = to.runner().param(to.name(p.value));
     std::fill(weights.begin(), weights.end(), 0.0f);

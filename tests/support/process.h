@@ -44,18 +44,4 @@ class Child {
 
 std::string read_text(const std::string& path);
 
-/// A fresh folder below the system's temporary folder, removed with everything in it.
-class TempDir {
- public:
-  TempDir();
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir();
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
-
 }  // namespace mtrank::testing

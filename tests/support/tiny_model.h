@@ -39,16 +39,9 @@ struct TinyParts {
   std::string outputs = "{p_click: click, p_buy: {expr: click * buy, label: buy}}";
 };
 
-/// A model of such logs with random weights: all that an export needs, without training.
-class TinyModel {
- public:
-  explicit TinyModel(const std::string& train_file, const std::string& eval = "{metrics: [auc, logloss]}",
-                     const TinyParts& parts = {}) {
-    Diagnostics diagnostics;
-    config = load_config_text(R"(version: 1
-data: {train: ")" + train_file + R"(", cache: none}
-)" + std::string("labels: ") + parts.labels +
-                                  R"(
+/// A model of such logs, with every kind of feature and table: its data is `data`, the rest of the config `more`.
+inline std::string tiny_config(const std::string& data, const std::string& more, const TinyParts& parts = {}) {
+  return "version: 1\ndata: {" + data + ", cache: none}\nlabels: " + parts.labels + R"(
 defaults: {table: {dim: 4}}
 tables: {item: {vocab_from: [items], min_count: 2}, user: {ids: hash, rows: 50}}
 features:
@@ -56,9 +49,18 @@ features:
   items: {type: ids, table: item, max_len: 3}
   price: {type: dense, transform: log1p, normalize: zscore}
   day: {type: bucket, boundaries: [7, 30]}
-model: )" + parts.model +
-                                  "\ntasks: " + parts.tasks + "\noutputs: " + parts.outputs + "\neval: " + eval + "\n",
-                              "tiny.yaml", {}, diagnostics);
+model: )" +
+         parts.model + "\ntasks: " + parts.tasks + "\noutputs: " + parts.outputs + "\n" + more + "\n";
+}
+
+/// A model of such logs with random weights: all that an export needs, without training.
+class TinyModel {
+ public:
+  explicit TinyModel(const std::string& train_file, const std::string& eval = "{metrics: [auc, logloss]}",
+                     const TinyParts& parts = {}) {
+    Diagnostics diagnostics;
+    config = load_config_text(tiny_config("train: \"" + train_file + "\"", "eval: " + eval, parts), "tiny.yaml", {},
+                              diagnostics);
     resolve_layers(config, diagnostics);
     diagnostics.throw_if_errors();
     data = std::make_unique<Dataset>(dataset_spec(config), 1);

@@ -10,6 +10,7 @@
 #include "framework/serving/forward.h"
 #include "models/model.h"
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 namespace mtrank {
 namespace {
@@ -17,7 +18,6 @@ namespace {
 using ::testing::HasSubstr;
 using testing::ProcessResult;
 using testing::run_mtrank;
-using testing::TempDir;
 
 constexpr const char* kSmall = R"(
 data: {train: nowhere.csv}

@@ -22,7 +22,6 @@ constexpr int64_t kRows = 64;
 class NonFinite : public TempDirTest {
  protected:
   void SetUp() override {
-    TempDirTest::SetUp();
     disk::Output(path("train.csv")).write(tiny_log(kRows, 1));
     model_ = std::make_unique<TinyModel>(path("train.csv"));
     model_->config.train.batch_size = kRows;

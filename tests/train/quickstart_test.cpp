@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
 
 namespace mtrank {
 namespace {
@@ -24,7 +25,7 @@ Json test_record(const std::string& path) {
 
 // What launch/quickstart does: no model can be better than the truth that the log was drawn from.
 TEST(Quickstart, TrainsToWithinAHundredthOfTheBestReachableAuc) {
-  testing::TempDir dir;
+  TempDir dir;
   const std::string log = dir / "log", run = dir / "run";
   const auto made = run_mtrank({"synth", "funnel", "--rows", "400000", "--seed", "1", "--out", log});
   ASSERT_EQ(made.code, 0) << made.err;
