@@ -97,8 +97,8 @@ const EncodedSet& Dataset::set(Part part) const {
   return *sets_[index(part)];
 }
 
-uint64_t Dataset::fingerprint() const {
-  return xxh64(transforms_text(spec_.transforms), set(Part::train).fingerprint());
+uint64_t Dataset::fingerprint(Part part) const {
+  return xxh64(transforms_text(spec_.transforms), set(part).fingerprint());
 }
 
 std::unique_ptr<BatchSource> Dataset::train(StreamOptions options) const {

@@ -59,8 +59,9 @@ class Dataset {
   const InputSchema& schema() const { return schema_; }
   const EncodedSummary& summary(Part part) const { return set(part).summary(); }
   EncodedSize size(Part part) const { return {static_cast<int64_t>(set(part).bytes()), set(part).in_memory()}; }
-  /// Tells different training rows apart: of the encoded rows and the transforms, not of paths or times.
-  uint64_t fingerprint() const;
+  /// Tells different rows of a part apart: of the encoded rows and the transforms, not of paths or times. As the
+  /// transforms are learned from the training rows, other ones give other fingerprints to every part.
+  uint64_t fingerprint(Part part) const;
 
   /// Reads every row, so that damage shows. Throws FileError.
   void verify(int threads) const;

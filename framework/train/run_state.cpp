@@ -19,6 +19,21 @@ bool RunState::take_evaluation(const std::optional<double>& value, MetricDirecti
   return true;
 }
 
+void require_same_data(const RunState& saved, const RunState& now) {
+  const std::pair<const char*, const char*> parts[] = {
+      {"train", "training"}, {"valid", "validation"}, {"test", "test"}};
+  const auto of = [](const RunState& state, const char* part) {
+    const auto found = state.data_fingerprints.find(part);
+    return found == state.data_fingerprints.end() ? std::string("none") : found->second;
+  };
+  for (const auto& [part, name] : parts)
+    if (of(saved, part) != of(now, part))
+      throw DataError("the " + std::string(name) + " data (data." + part +
+                      ") is not what this run was started on: its fingerprint is " + of(now, part) +
+                      ", the checkpoint has " + of(saved, part) +
+                      ". Put it back as it was, or start a new run, with train.init_from for its weights");
+}
+
 std::string to_json(const RunState& s) {
   return Json{{"step", s.step},
               {"epoch", s.epoch},
@@ -31,7 +46,7 @@ std::string to_json(const RunState& s) {
               {"evaluation_due", s.evaluation_due},
               {"done", s.done},
               {"config", s.config},
-              {"data_fingerprint", s.data_fingerprint},
+              {"data_fingerprints", s.data_fingerprints},
               {"features", s.features}}
       .dump(1);
 }
@@ -51,7 +66,7 @@ RunState run_state_from_json(const std::string& text, const std::string& path) {
     s.evaluation_due = json.at("evaluation_due").get<bool>();
     s.done = json.at("done").get<bool>();
     s.config = json.at("config").get<std::string>();
-    s.data_fingerprint = json.at("data_fingerprint").get<std::string>();
+    s.data_fingerprints = json.at("data_fingerprints").get<std::map<std::string, std::string>>();
     s.features = json.at("features").get<std::string>();
     return s;
   } catch (const Json::exception& e) {

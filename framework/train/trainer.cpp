@@ -108,7 +108,8 @@ class Trainer {
     state_.logical_shards = default_shards(config);
     state_.device = device_->name() == "cpu" ? device_->name() : device_->environment();
     state_.config = resolved_yaml(config);
-    state_.data_fingerprint = hex64(data_.fingerprint());
+    for (const Part part : {Part::train, Part::valid, Part::test})
+      if (data_.has(part)) state_.data_fingerprints[part_name(part)] = hex64(data_.fingerprint(part));
     state_.features = transforms_to_json(data_.transforms());
     for (const NamedValue& loss : graphs_.training.losses) tasks_.push_back(loss.name);
     const int64_t rows = data_.summary(Part::train).rows, batch = config.train.batch_size;
@@ -172,10 +173,7 @@ class Trainer {
     if (!checkpoint) return false;
     RunState saved = run_state_from_json(checkpoint->state_json(), checkpoint->path());
     check_same_config(config_, saved.config, checkpoint->path());
-    if (saved.data_fingerprint != state_.data_fingerprint)
-      throw DataError("the training data is not what this run was started on (fingerprint " + state_.data_fingerprint +
-                      ", the checkpoint has " + saved.data_fingerprint +
-                      "). Start a new run, with train.init_from for its weights");
+    require_same_data(saved, state_);
     if (saved.device != state_.device)
       warn("this run was trained on " + saved.device + " and goes on on " + state_.device +
            ": what follows agrees with what would have been to a tolerance, not bit for bit");
@@ -354,8 +352,8 @@ class Trainer {
 
   void export_bundle() {
     const Graph graph = forward_only(graphs_.scoring);
-    Bundle bundle =
-        make_bundle({config_, graph, data_.transforms(), spec_.read, weights_.weights_of(graph), data_.fingerprint()});
+    Bundle bundle = make_bundle(
+        {config_, graph, data_.transforms(), spec_.read, weights_.weights_of(graph), data_.fingerprint(Part::train)});
     add_golden_rows(bundle, data_.first_rows(kGoldenRows));
     write_bundle(dir_.bundle(), bundle);
   }

@@ -49,7 +49,7 @@ TEST_F(DatasetTest, ThreadsCacheAndBatchSizeDoNotChangeABit) {
   EXPECT_EQ(expected.size(), 9000u);
   for (const int threads : {2, 3, 7}) {
     const Dataset other = open(spec, threads);
-    EXPECT_EQ(other.fingerprint(), one.fingerprint());
+    for (const Part part : {Part::train, Part::valid}) EXPECT_EQ(other.fingerprint(part), one.fingerprint(part));
     EXPECT_EQ(rows_of(*other.train(options), 3), expected) << threads;
     EXPECT_EQ(rows_of(*other.eval(Part::valid, 33), 1), valid) << threads;
   }
@@ -57,7 +57,7 @@ TEST_F(DatasetTest, ThreadsCacheAndBatchSizeDoNotChangeABit) {
   for (int time = 0; time < 2; ++time) {
     const Dataset cached = open(spec, 2 + time);
     EXPECT_EQ(log_.size(), time == 0 ? 3u : 0u) << ::testing::PrintToString(log_);
-    EXPECT_EQ(cached.fingerprint(), one.fingerprint());
+    for (const Part part : {Part::train, Part::valid}) EXPECT_EQ(cached.fingerprint(part), one.fingerprint(part));
     EXPECT_EQ(rows_of(*cached.train({.batch_size = 77, .shuffle = true, .seed = 3}), 3), expected);
     EXPECT_EQ(cached.train(options)->key_value(1, xxh64("g,2")), "g,2");
     EXPECT_EQ(cached.summary(Part::train).labels[1].rows, one.summary(Part::train).labels[1].rows);
@@ -67,12 +67,12 @@ TEST_F(DatasetTest, ThreadsCacheAndBatchSizeDoNotChangeABit) {
 TEST_F(DatasetTest, AChangedFileOrConfigIsReadAgain) {
   auto spec = log_spec(train_, valid_);
   spec.cache_folder = folder_.path("cache");
-  const auto first = open(spec).fingerprint();
+  const auto first = open(spec).fingerprint(Part::train);
   folder_.write("valid.csv", log_text(501, 2));
   EXPECT_EQ(open(spec).summary(Part::valid).rows, 501);
   EXPECT_THAT(log_, ::testing::ElementsAre("valid: encoding 1 file"));
   spec.transforms.tables[1].min_count = 30;
-  EXPECT_NE(open(spec).fingerprint(), first);
+  EXPECT_NE(open(spec).fingerprint(Part::train), first);
   EXPECT_EQ(log_.size(), 3u);
 }
 

@@ -77,7 +77,7 @@ class TinyModel {
 
   Bundle bundle(size_t golden = 5) const {
     const ReadOptions read = read_options(config);
-    Bundle bundle = make_bundle({config, graph, data->transforms(), read, weights, data->fingerprint()});
+    Bundle bundle = make_bundle({config, graph, data->transforms(), read, weights, data->fingerprint(Part::train)});
     add_golden_rows(bundle, first_rows(config.data.train, read, data->transforms(), golden));
     return bundle;
   }

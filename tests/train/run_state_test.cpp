@@ -21,7 +21,7 @@ TEST(RunState, ReadsBackWhatWasWritten) {
   state.evaluations_since_best = 1;
   state.evaluation_due = true;
   state.config = "seed: 1\n\"quoted\"";
-  state.data_fingerprint = "0123456789abcdef";
+  state.data_fingerprints = {{"train", "0123456789abcdef"}, {"test", "fedcba9876543210"}};
   state.features = "{}";
   const std::string text = to_json(state);
   const RunState again = run_state_from_json(text, "here");
@@ -40,6 +40,27 @@ TEST(RunState, DamageNamesTheCheckpointAndTheField) {
   } catch (const FileError& e) {
     EXPECT_THAT(e.what(), ::testing::AllOf(HasSubstr("runs/a/step-7"), HasSubstr("sample")));
   }
+}
+
+TEST(RunState, NamesTheDataThatChanged) {
+  RunState saved;
+  saved.data_fingerprints = {{"train", "1"}, {"valid", "2"}, {"test", "3"}};
+  EXPECT_NO_THROW(require_same_data(saved, saved));
+  const auto message = [&](std::map<std::string, std::string> fingerprints) -> std::string {
+    RunState now;
+    now.data_fingerprints = std::move(fingerprints);
+    try {
+      require_same_data(saved, now);
+    } catch (const DataError& e) {
+      return e.what();
+    }
+    return "nothing";
+  };
+  EXPECT_THAT(message({{"train", "9"}, {"valid", "9"}, {"test", "9"}}), HasSubstr("the training data (data.train)"));
+  EXPECT_THAT(message({{"train", "1"}, {"valid", "9"}, {"test", "3"}}),
+              HasSubstr("the validation data (data.valid) is not what this run was started on: its fingerprint is 9, "
+                        "the checkpoint has 2"));
+  EXPECT_THAT(message({{"train", "1"}, {"valid", "2"}}), HasSubstr("the test data (data.test)"));
 }
 
 TEST(RunState, TakesTheBestAndCountsTheOthers) {
