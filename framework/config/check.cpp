@@ -49,7 +49,6 @@ class Checker {
     check_tasks();
     check_metrics();
     check_outputs();
-    check_evaluations();
     check_columns();
   }
 
@@ -363,14 +362,6 @@ class Checker {
     d_.error(Code::impossible_metric, at,
              std::string("`") + rule.name + "` needs a " + (binary ? "0/1" : "regression") + " label, " + but,
              binary ? "use mse, rmse or mae" : "use auc, logloss or ne");
-  }
-
-  /// Evaluations choose the best checkpoint and end a run: a clock must not decide when they come.
-  void check_evaluations() {
-    if (c_.eval.every.unit == Interval::Unit::seconds)
-      d_.error(Code::impossible_setting, c_.at("eval.every"),
-               "evaluations at times of the clock would make the result depend on the machine's speed",
-               "give epochs or steps: every: 1000 steps");
   }
 
   void check_outputs() {

@@ -287,7 +287,7 @@ struct TrainConfig {
 };
 
 struct EvalConfig {
-  Interval every;
+  StepInterval every;
   std::vector<MetricCall> metrics;  ///< default: what suits the labels
   std::vector<Name> segments;       ///< columns
   std::optional<BestCall> best;     ///< unset (`last`): the last checkpoint

@@ -310,7 +310,7 @@ void TrainConfig::check(const Node& node, Diagnostics& d) const {
 }
 
 void EvalConfig::fields(Fields& f) {
-  f("every", every, "epoch, N steps, or a time").selects();
+  f("every", every, "epoch or N steps").selects();
   f("metrics", metrics, "per task; what suits the labels when not given");
   f("segments", segments, "columns by whose values the metrics are given as well");
   f("best", best, "which checkpoint is best: metric of a task, or mean over tasks; mean.auc where there is one")

@@ -49,6 +49,7 @@ constexpr const char* kValues = R"md(## Values that are one text
 | initializer | `normal(0.01)`, `uniform(-0.1, 0.1)`, `constant(1)`, `zeros`, `fan_in` (uniform in ±1/sqrt(inputs)), `glorot` (uniform in ±sqrt(6/(inputs+outputs))), `he` (normal, sqrt(2/inputs)) |
 | size | `512MiB`, `2GB`, `65536` |
 | interval | `epoch`, `2 epochs`, `1000 steps`, `90 seconds`, `10 minutes`; a bare number counts steps |
+| steps | an interval of epochs or steps |
 | condition, over labels | `is_click == 1`, `is_click == 1 and rating >= 3` |
 | expression, over tasks | `click * buy`, `0.3 * click + 0.7 * (cart + buy)` |
 

@@ -130,6 +130,13 @@ std::string Interval::text() const {
   return std::to_string(count) + (unit == Unit::steps ? " step" : " second") + (count == 1 ? "" : "s");
 }
 
+std::optional<TextError> StepInterval::parse_text(std::string_view text) {
+  if (auto error = Interval::parse_text(text)) return error;
+  if (unit != Unit::seconds) return std::nullopt;
+  return TextError{"`" + std::string(text) + "` would make the result depend on the machine's speed", 0,
+                   "give epochs or steps: epoch, 1000 steps"};
+}
+
 std::optional<TextError> Init::parse_text(std::string_view text) {
   Call call;
   if (auto error = parse_call(text, call)) return error;

@@ -38,6 +38,12 @@ struct Interval {
   static const char* type_name() { return "interval"; }
 };
 
+/// An interval that no clock decides, for what changes the result: `epoch`, `2 epochs`, `1000 steps`.
+struct StepInterval : Interval {
+  std::optional<TextError> parse_text(std::string_view text);
+  static const char* type_name() { return "steps"; }
+};
+
 /// How parameters start. fan_in is uniform in ±1/sqrt(inputs), glorot uniform in ±sqrt(6/(inputs+outputs)), he normal
 /// with deviation sqrt(2/inputs).
 struct Init {

@@ -4,13 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "framework/core/isa.h"
-
-#if defined(__CUDACC__)
-#define MTRANK_HD __host__ __device__ __forceinline__
-#else
-#define MTRANK_HD MTRANK_INLINE
-#endif
+#include "framework/core/host_device.h"
 
 /// Pointwise maths, written once for every device. The float versions are branch-free polynomials, correct over the
 /// whole range (overflow, underflow, infinities; NaN in, NaN out), within 2 ulp, and vectorise inside `for_isa` with

@@ -38,6 +38,10 @@ TEST(Values, intervals) {
   EXPECT_EQ(read<Interval>("10 minutes"), "ok: 600 seconds");
   EXPECT_EQ(read<Interval>("1.5 hours"), "ok: 5400 seconds");
   EXPECT_EQ(read<Interval>("30s"), "ok: 30 seconds");
+  EXPECT_EQ(read<StepInterval>("2 epochs"), "ok: 2 epochs");
+  EXPECT_EQ(read<StepInterval>("1000"), "ok: 1000 steps");
+  EXPECT_THAT(read<StepInterval>("30s"), HasSubstr("`30s` would make the result depend on the machine's speed"));
+  EXPECT_THAT(read<StepInterval>("often"), HasSubstr("is not an interval"));
   for (const char* bad : {"", "0 steps", "1.5 epochs", "never", "3 weeks", "-1"})
     EXPECT_THAT(read<Interval>(bad), HasSubstr("0: ")) << bad;
 }
