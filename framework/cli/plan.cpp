@@ -94,6 +94,8 @@ void print_memory(const MemoryPlan& memory, const Config& config) {
   fmt::print("predicted memory\n");
   for (const MemoryPlan::Region& region : memory.regions)
     if (region.bytes > 0) fmt::print("  {:<38} {:>11}\n", region.what, bytes_text(region.bytes));
+  if (memory.first_read > 0)
+    fmt::print("  {:<38} {:>11}\n", "before that, first read of the data", bytes_text(memory.first_read));
   const int64_t budget = memory_budget(config);
   fmt::print("  {:<38} {:>11}\n", "peak", bytes_text(memory.total()));
   fmt::print("  {:<38} {:>11}{}\n", "free for this job", bytes_text(budget),

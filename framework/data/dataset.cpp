@@ -55,6 +55,7 @@ Dataset::Dataset(DatasetSpec spec, int threads, const Log& log) : spec_(std::mov
 
 void Dataset::open_raw(int threads, const Log& log) {
   const RawParts raw(spec_, threads, log);
+  learning_bytes_ = raw.statistics().memory;
   for (const Part part : kParts)
     if (!spec_.parts[index(part)].files.empty()) sets_[index(part)] = raw.open(part);
 }

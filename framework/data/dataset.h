@@ -59,6 +59,8 @@ class Dataset {
   const InputSchema& schema() const { return schema_; }
   const EncodedSummary& summary(Part part) const { return set(part).summary(); }
   EncodedSize size(Part part) const { return {static_cast<int64_t>(set(part).bytes()), set(part).in_memory()}; }
+  /// Bytes that learning the transforms took, at most; 0 where nothing had to be read for it.
+  int64_t learning_bytes() const { return learning_bytes_; }
   /// Tells different rows of a part apart: of the encoded rows and the transforms, not of paths or times. As the
   /// transforms are learned from the training rows, other ones give other fingerprints to every part.
   uint64_t fingerprint(Part part) const;
@@ -82,6 +84,7 @@ class Dataset {
   void open_converted(const Log& log);
 
   DatasetSpec spec_;
+  int64_t learning_bytes_ = 0;
   InputSchema schema_;
   std::array<std::shared_ptr<const EncodedSet>, 3> sets_;
   std::array<RecordLayout, 3> layouts_;

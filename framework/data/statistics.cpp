@@ -21,6 +21,10 @@ struct Counter {
     if (index == counts.size()) counts.push_back(0);
     counts[index] += count;
   }
+  size_t bytes() const { return values.bytes() + sizeof(int64_t) * counts.size(); }
+  size_t most_bytes() const {
+    return std::max(bytes(), values.growth_bytes() + sizeof(int64_t) * values.growth_size());
+  }
 };
 
 /// Number, mean and sum of squared distances from it. Merging in a fixed order gives fixed bits.
@@ -132,6 +136,8 @@ class Collector {
 
   Statistics finish() {
     Statistics s;
+    for (const Worker& w : workers_)
+      for (const Counter& counter : w.counters) held_ += counter.bytes(), most_ += counter.most_bytes();
     for (size_t t = 0; t < transforms_.tables.size(); ++t)
       s.vocabularies.push_back(transforms_.tables[t].ids == IdKind::vocab ? vocabulary(t) : nullptr);
     s.mean.resize(transforms_.features.size());
@@ -141,6 +147,7 @@ class Collector {
       s.mean[numbers_[i].feature].push_back(m.mean);
       s.deviation[numbers_[i].feature].push_back((m.n > 0 ? std::sqrt(m.m2 / m.n) : 0) + 1e-6);
     }
+    s.memory = static_cast<int64_t>(most_);
     return s;
   }
 
@@ -179,22 +186,37 @@ class Collector {
     }
   }
 
+  /// Notes that so many bytes more, or less, are held.
+  void hold(int64_t bytes) {
+    held_ += static_cast<size_t>(bytes);
+    most_ = std::max(most_, held_);
+  }
+
+  /// Values that several threads counted are brought together, and the threads' counts given back one by one.
   std::shared_ptr<const Vocabulary> vocabulary(size_t table) {
     Counter& all = workers_[0].counters[table];
     for (size_t w = 1; w < workers_.size(); ++w) {
-      const Counter& more = workers_[w].counters[table];
+      const Counter more = std::move(workers_[w].counters[table]);
+      const auto before = static_cast<int64_t>(all.bytes());
       std::string copy;
       for (size_t i = 0; i < more.counts.size(); ++i) {
         const auto value = more.values.value(i);
         copy.assign(value).append(kValuePadding, '\0');
         all.add({copy.data(), value.size()}, more.counts[i]);
       }
+      hold(static_cast<int64_t>(all.most_bytes()) - before);
+      hold(static_cast<int64_t>(all.bytes()) - static_cast<int64_t>(all.most_bytes() + more.bytes()));
     }
     std::vector<std::string_view> values;
     for (size_t i = 0; i < all.counts.size(); ++i)
       if (all.counts[i] >= transforms_.tables[table].min_count) values.push_back(all.values.value(i));
     std::sort(values.begin(), values.end());
-    return std::make_shared<const Vocabulary>(values);
+    auto result = std::make_shared<const Vocabulary>(values);
+    const auto views = static_cast<int64_t>(sizeof(values[0]) * values.size());
+    hold(views + static_cast<int64_t>(result->memory()));
+    hold(-views - static_cast<int64_t>(all.bytes()));
+    all = {};
+    return result;
   }
 
   const FeatureTransforms transforms_;
@@ -204,6 +226,7 @@ class Collector {
   std::vector<Number> numbers_;
   std::vector<Moments> moments_;
   std::vector<Worker> workers_;
+  size_t held_ = 0, most_ = 0;  // bytes of counts and vocabularies: now, and at the peak
 };
 
 }  // namespace

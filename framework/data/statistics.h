@@ -13,6 +13,7 @@ namespace mtrank {
 struct Statistics {
   std::vector<std::shared_ptr<const Vocabulary>> vocabularies;  ///< by table; null for those that need none
   std::vector<std::vector<double>> mean, deviation;             ///< by feature and column; empty without zscore
+  int64_t memory = 0;  ///< bytes that collecting them took, at most; 0 where they come from a file
 };
 
 /// Whether there is anything to learn.

@@ -31,6 +31,8 @@ void ValueMap::place(uint64_t key, int64_t index) {
 }
 
 void ValueMap::rehash(size_t capacity) {
+  growth_bytes_ = bytes() + sizeof(Slot) * capacity;
+  growth_size_ = size();
   std::vector<Slot> old(capacity, Slot{kEmpty, -1});
   old.swap(slots_);
   mask_ = capacity - 1;

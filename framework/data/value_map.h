@@ -20,6 +20,9 @@ class ValueMap {
     return {bytes_.data() + offsets_[index], offsets_[index + 1] - offsets_[index]};
   }
   size_t bytes() const { return bytes_.size() + 8 * offsets_.size() + sizeof(Slot) * slots_.size(); }
+  /// What it took, and how many values it had, when it last grew: the old and the new slots are there at once.
+  size_t growth_bytes() const { return growth_bytes_; }
+  size_t growth_size() const { return growth_size_; }
 
   /// Its number, or -1. The value must have kValuePadding readable bytes behind it.
   MTRANK_INLINE int64_t find(std::string_view value) const {
@@ -58,6 +61,7 @@ class ValueMap {
   int shift_ = 0;
   std::vector<char> bytes_;
   std::vector<uint64_t> offsets_{0};
+  size_t growth_bytes_ = 0, growth_size_ = 0;
 };
 
 }  // namespace mtrank

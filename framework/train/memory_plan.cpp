@@ -128,6 +128,7 @@ DataSize data_size(const Config& config, const Dataset& data) {
   }
   for (const TableTransform& table : data.transforms().tables)
     if (table.vocab) out.vocabulary_bytes += static_cast<int64_t>(table.vocab->memory());
+  out.learning_bytes = data.learning_bytes();
   Batch batch;
   const auto source = data.train({.batch_size = std::min<int64_t>(config.train.batch_size, 4096)});
   if (!source->next(batch)) return out;
@@ -138,7 +139,7 @@ DataSize data_size(const Config& config, const Dataset& data) {
   return out;
 }
 
-int64_t MemoryPlan::total() const {
+int64_t MemoryPlan::training() const {
   int64_t sum = 0;
   for (const Region& region : regions) sum += region.bytes;
   return sum;
@@ -168,6 +169,7 @@ MemoryPlan plan_memory(const Config& config, const Plan& training, const Plan& s
                    {"encoded rows", size.data.window_bytes + size.data.window_rows * 8 + size.data.stored_bytes},
                    {"vocabularies", size.data.vocabulary_bytes},
                    {"program", kProgram}}};
+  if (size.data.learning_bytes > 0) plan.first_read = kProgram + size.data.learning_bytes;
   if (size.accelerated) leave_to_accelerator(plan, batch_bytes(config, size));
   return plan;
 }
@@ -230,6 +232,7 @@ int64_t memory_budget(const Config& config) {
 void require_memory(const MemoryPlan& plan, int64_t budget) {
   if (plan.total() <= budget) return;
   std::vector<MemoryPlan::Region> regions = plan.regions;
+  if (plan.first_read > plan.training()) regions = {{"vocabularies while the data is first read", plan.first_read}};
   std::stable_sort(regions.begin(), regions.end(), [](auto& a, auto& b) { return a.bytes > b.bytes; });
   std::string most;
   for (size_t i = 0; i < 3 && i < regions.size(); ++i)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -18,7 +19,8 @@ struct DataSize {
   int64_t window_rows = 0;
   int64_t stored_bytes = 0;  ///< encoded rows that stay in memory because there is no cache
   int64_t vocabulary_bytes = 0;
-  int64_t eval_rows = 0;                      ///< of the largest evaluated part
+  int64_t learning_bytes = 0;  ///< at most, while vocabularies and means are learned; 0 where they are in the cache
+  int64_t eval_rows = 0;       ///< of the largest evaluated part
   std::map<std::string, double> ids_per_row;  ///< by feature that has a table; 1 where it is missing
 };
 DataSize data_size(const Config& config, const Dataset& data);
@@ -31,14 +33,18 @@ struct JobSize {
   bool accelerated = false;  ///< steps and scores run elsewhere: the host holds weights, state and batches
 };
 
-/// Predicted memory of a training job, by what it is for. Made before anything is allocated.
+/// Predicted memory of a training job, by what it is for. Made before any weights are allocated. Data that is read for
+/// the first time is given back before training, so the larger of the two counts.
 struct MemoryPlan {
   struct Region {
     std::string what;
     int64_t bytes;
   };
-  std::vector<Region> regions;
-  int64_t total() const;
+  std::vector<Region> regions;  ///< while training
+  int64_t first_read = 0;       ///< before that, while vocabularies are learned; 0 where they are in the cache
+  int64_t training() const;
+  /// The peak.
+  int64_t total() const { return std::max(training(), first_read); }
 };
 
 /// `training` and `scoring`: plans of the job's graphs, made with the capacities that the job uses.

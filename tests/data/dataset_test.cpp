@@ -64,6 +64,19 @@ TEST_F(DatasetTest, ThreadsCacheAndBatchSizeDoNotChangeABit) {
   }
 }
 
+TEST_F(DatasetTest, SaysWhatLearningTook) {
+  auto spec = log_spec(train_, valid_);
+  spec.cache_folder = folder_.path("cache");
+  int64_t vocabularies = 0;
+  {
+    const Dataset first = open(spec, 3);
+    for (const TableTransform& table : first.transforms().tables)
+      if (table.vocab) vocabularies += static_cast<int64_t>(table.vocab->memory());
+    EXPECT_GT(first.learning_bytes(), vocabularies) << "the counts, and what is made of them";
+  }
+  EXPECT_EQ(open(spec, 3).learning_bytes(), 0) << "from the cache";
+}
+
 TEST_F(DatasetTest, AChangedFileOrConfigIsReadAgain) {
   auto spec = log_spec(train_, valid_);
   spec.cache_folder = folder_.path("cache");
