@@ -1,4 +1,4 @@
-# The CUDA device: asked for and missing is an error that names the package.
+# mtrank_cuda, the CUDA device: asked for and missing is an error that names the package.
 include(CheckLanguage)
 check_language(CUDA)
 if(NOT CMAKE_CUDA_COMPILER)
@@ -7,6 +7,9 @@ if(NOT CMAKE_CUDA_COMPILER)
 endif()
 set(CMAKE_CUDA_ARCHITECTURES 80 90 CACHE STRING "GPU architectures to build for")
 enable_language(CUDA)
+# CMake 3.25 (Debian 12) does not know that nvcc takes C++20.
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 set(CMAKE_CUDA_STANDARD 20)
 if(CCACHE)
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
@@ -14,10 +17,9 @@ endif()
 find_package(CUDAToolkit REQUIRED)
 
 file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS cuda/*.cu)
-add_library(mtrank_device OBJECT ${cuda_sources})
-target_link_libraries(mtrank_device PUBLIC mtrank_core CUDA::cudart_static CUDA::cublasLt CUDA::nvtx3)
+add_library(mtrank_cuda OBJECT ${cuda_sources})
+target_link_libraries(mtrank_cuda PUBLIC mtrank_core CUDA::cudart_static CUDA::cublasLt CUDA::nvtx3)
 # No contraction: a fused multiply-add happens only where the code says so, as on the CPU.
-target_compile_options(mtrank_device PRIVATE
+target_compile_options(mtrank_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -lineinfo --expt-relaxed-constexpr --extended-lambda -Werror=all-warnings>)
-set_target_properties(mtrank_device PROPERTIES CUDA_SEPARABLE_COMPILATION OFF)
-target_compile_definitions(mtrank_core PUBLIC MTRANK_CUDA="${CUDAToolkit_VERSION}")
+set_target_properties(mtrank_cuda PROPERTIES CUDA_SEPARABLE_COMPILATION OFF)

@@ -35,6 +35,27 @@ std::string Device::problem() {
   return {};
 }
 
+std::vector<std::pair<std::string, std::string>> Device::facts() {
+  int runtime = 0, driver = 0;
+  cudaRuntimeGetVersion(&runtime);
+  const size_t blas = cublasLtGetVersion();
+  std::vector<std::pair<std::string, std::string>> rows{
+      {"cuda", version(runtime)},
+      {"cublaslt",
+       std::to_string(blas / 10000) + "." + std::to_string(blas / 100 % 100) + "." + std::to_string(blas % 100)}};
+  if (const std::string why = problem(); !why.empty()) {
+    rows.emplace_back("gpu", "none: " + why);
+    return rows;
+  }
+  cudaDeviceProp properties{};
+  MTRANK_CUDA(cudaGetDeviceProperties(&properties, 0));
+  MTRANK_CUDA(cudaDriverGetVersion(&driver));
+  rows.emplace_back("gpu", std::string(properties.name) + ", compute capability " + std::to_string(properties.major) +
+                               "." + std::to_string(properties.minor) + ", " + gib(properties.totalGlobalMem) +
+                               ", driver for CUDA " + version(driver));
+  return rows;
+}
+
 Device::Device() {
   if (const std::string why = problem(); !why.empty()) throw ResourceError(why + ". Use --device cpu");
   MTRANK_CUDA(cudaSetDevice(0));

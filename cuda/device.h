@@ -1,6 +1,8 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace mtrank::cuda {
 
@@ -11,6 +13,9 @@ class Device {
   static std::string problem();
   /// Makes it the calling thread's. Throws ResourceError.
   Device();
+
+  /// By name, for people: what this build has of CUDA, and the device or why there is none.
+  static std::vector<std::pair<std::string, std::string>> facts();
 
   /// Bytes free and in all.
   size_t free_bytes() const;

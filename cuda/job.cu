@@ -1,9 +1,11 @@
 #include "cuda/job.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <limits>
 #include <string>
+#include <thread>
 
 #include "cuda/launch.h"
 #include "framework/core/bf16.h"
@@ -50,6 +52,7 @@ std::string largest_regions(std::vector<AcceleratorRegion> regions) {
 std::vector<AcceleratorRegion> all_regions(const JobPlan& plan, const Workspace& work) {
   std::vector<AcceleratorRegion> regions = plan.lasting.regions();
   regions.insert(regions.end(), work.memory.regions().begin(), work.memory.regions().end());
+  regions.push_back({"the driver and the kernels' code", static_cast<int64_t>(kDriver)});
   return regions;
 }
 
@@ -272,13 +275,23 @@ void Job::initialize() { plan_.model.initialize(job_.training, job_.seed, stream
 void Job::stage(int s, const HostBatch& batch, int64_t step, double lr_factor) {
   Slot& slot = work_->slots[s];
   slot.fill(batch, *job_.pool);
-  auto& control = *slot.extra<StepControl>();
-  control.step = {job_.seed, static_cast<uint64_t>(step), batch.first_sample, batch.rows};
+  slot.extra<StepControl>()->step = {job_.seed, 0, batch.first_sample, batch.rows};
+  set_control(s, step, lr_factor);
+  copy_to_device(s, work_->training_layout.bytes());
+}
+
+/// What the host says of the step but for its batch.
+void Job::set_control(int s, int64_t step, double lr_factor) {
+  auto& control = *work_->slots[s].extra<StepControl>();
+  control.step.step = static_cast<uint64_t>(step);
   const OptimizerSettings& dense = *job_.dense_optimizer;
   control.dense = dense.info().step(dense, dense.lr * lr_factor, step, 0);
   for (size_t t = 0; t < job_.model.tables.size(); ++t)
     set_table_steps(control, t, job_.model.tables[t]->optimizer(), job_.model.tables[t]->l2(), lr_factor, step);
-  slot.copy(copies_);
+}
+
+void Job::copy_to_device(int s, size_t bytes) {
+  work_->slots[s].copy(copies_, bytes);
   copied_[s].record(copies_);
   copied_[s].hold(stream_);
 }
@@ -334,29 +347,52 @@ void Job::run_step(int s) {
   }
 }
 
-void Job::submit(const HostBatch& batch, int64_t step, double lr_factor) {
-  MTRANK_ASSERT(under_way_.size() < kDepth && batch.rows > 0 && batch.rows <= job_.batch);
-  make_room(batch);
+int Job::take_slot() {
+  MTRANK_ASSERT(under_way_.size() < kDepth);
   const int s = next_slot_;
   next_slot_ = (s + 1) % kDepth;
-  stage(s, batch, step, lr_factor);
+  return s;
+}
+
+/// Starts the step whose batch is in the slot, or on its way there.
+void Job::start(int s) {
+  begun_[s].record(stream_);
   run_step(s);
   MTRANK_CUDA(
       cudaMemcpyAsync(outcome(s), work_->outcome, result_bytes(plan_.training), cudaMemcpyDeviceToHost, stream_));
-  done_[s].record(stream_);
+  done_[started_++ % (kDepth + 1)].record(stream_);
   under_way_.push_back(s);
+}
+
+void Job::submit(const HostBatch& batch, int64_t step, double lr_factor) {
+  MTRANK_ASSERT(batch.rows > 0 && batch.rows <= job_.batch);
+  make_room(batch);
+  const int s = take_slot();
+  stage(s, batch, step, lr_factor);
+  start(s);
+}
+
+void Job::repeat(int64_t step, double lr_factor) {
+  MTRANK_ASSERT(started_ >= kDepth);
+  const int s = take_slot();
+  set_control(s, step, lr_factor);
+  copy_to_device(s, StepControl::bytes(plan_.tables.size()));
+  start(s);
 }
 
 AcceleratorStep Job::collect() {
   MTRANK_ASSERT(!under_way_.empty());
   const int s = under_way_.front();
+  const int64_t step = started_ - static_cast<int64_t>(under_way_.size());
   under_way_.pop_front();
-  done_[s].synchronize();
+  const auto done = [&](int64_t of) -> const Event& { return done_[of % (kDepth + 1)]; };
+  done(step).synchronize();
   const Outcome& outcome = *this->outcome(s);
   const auto* losses = reinterpret_cast<const double*>(&outcome + 1);
   return {.loss = {losses, losses + plan_.training.graph.losses.size()},
           .norm_squared = outcome.norm_squared,
-          .finite = outcome.finite != 0};
+          .finite = outcome.finite != 0,
+          .idle_seconds = step > 0 ? begun_[s].seconds_since(done(step - 1)) : 0};
 }
 
 void Job::score(const HostBatch& batch, std::span<float* const> scores) {
@@ -375,7 +411,7 @@ void Job::score(const HostBatch& batch, std::span<float* const> scores) {
   Slot& slot = work.scoring_slot;
   slot.fill(batch, *job_.pool);
   *slot.extra<DeviceStep>() = {job_.seed, 0, batch.first_sample, batch.rows};
-  slot.copy(stream_);
+  slot.copy(stream_, work.scoring_layout.bytes());
   slot.unpack(stream_);
   work.scorer->run(0, work.scorer->size(), context(slot.extra_on_device<DeviceStep>()));
   const size_t stride = static_cast<size_t>(job_.eval_batch);
@@ -406,7 +442,11 @@ AcceleratorProfile Job::profile(const HostBatch& batch, int64_t step) {
   MTRANK_ASSERT(under_way_.empty());
   make_room(batch);
   stage(0, batch, step, 1);
+  copies_.synchronize();
   stream_.synchronize();
+  // What is launched meanwhile queues up, so that between two marks no kernel waits for the host.
+  MTRANK_CUDA(cudaLaunchHostFunc(
+      stream_, [](void*) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); }, nullptr));
   Timer timer(stream_, plan_.training.graph.nodes.size());
   launch_step(0, &timer);
   return timer.finish();
@@ -431,6 +471,8 @@ bool accelerator_present(std::string* why) {
   *why = cuda::Device::problem();
   return why->empty();
 }
+
+std::vector<std::pair<std::string, std::string>> accelerator_facts() { return cuda::Device::facts(); }
 
 std::vector<AcceleratorRegion> plan_accelerator(const AcceleratorJob& job) {
   const cuda::JobPlan plan(job);

@@ -78,6 +78,7 @@ class Job : public Accelerator {
   void download() override;
   void initialize() override;
   void submit(const HostBatch& batch, int64_t step, double lr_factor) override;
+  void repeat(int64_t step, double lr_factor) override;
   AcceleratorStep collect() override;
   void score(const HostBatch& batch, std::span<float* const> scores) override;
   std::vector<float> gradient() override;
@@ -93,6 +94,10 @@ class Job : public Accelerator {
   void make_room(const HostBatch& batch);
   Context context(const DeviceStep* step);
   void stage(int slot, const HostBatch& batch, int64_t step, double lr_factor);
+  void set_control(int slot, int64_t step, double lr_factor);
+  void copy_to_device(int slot, size_t bytes);
+  int take_slot();
+  void start(int slot);
   void launch_step(int slot, Timer* timer);
   void run_step(int slot);
   Outcome* outcome(int slot) const { return results_.at<Outcome>(static_cast<size_t>(slot) * result_bytes_); }
@@ -101,12 +106,14 @@ class Job : public Accelerator {
   Device device_;
   JobPlan plan_;
   Stream stream_, side_, copies_;
-  Event forked_, sorted_, copied_[kDepth], done_[kDepth];
+  Event forked_, sorted_, copied_[kDepth], begun_[kDepth]{Event(true), Event(true)};
+  Event done_[kDepth + 1]{Event(true), Event(true), Event(true)};  ///< by step: the one before is still wanted
   std::unique_ptr<Workspace> work_;
   PinnedMemory results_, scores_;
   size_t result_bytes_;
   std::deque<int> under_way_;  ///< slots
   int next_slot_ = 0;
+  int64_t started_ = 0;  ///< steps
 };
 
 }  // namespace mtrank::cuda

@@ -154,8 +154,8 @@ void Slot::fill(const HostBatch& batch, ThreadPool& pool) {
   });
 }
 
-void Slot::copy(cudaStream_t stream) const {
-  MTRANK_CUDA(cudaMemcpyAsync(device_, pinned_.at<std::byte>(), layout_.bytes(), cudaMemcpyHostToDevice, stream));
+void Slot::copy(cudaStream_t stream, size_t bytes) const {
+  MTRANK_CUDA(cudaMemcpyAsync(device_, pinned_.at<std::byte>(), bytes, cudaMemcpyHostToDevice, stream));
 }
 
 void Slot::unpack(cudaStream_t stream) const {

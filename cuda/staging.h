@@ -65,8 +65,8 @@ class Slot {
   const T* extra_on_device() const {
     return reinterpret_cast<const T*>(device_);
   }
-  /// Copies all of it to the device.
-  void copy(cudaStream_t stream) const;
+  /// Copies the first `bytes` of it to the device.
+  void copy(cudaStream_t stream, size_t bytes) const;
   /// Turns wide inputs into rows that begin at multiples of 16 bytes, of the plan's dtype. One launch an input.
   void unpack(cudaStream_t stream) const;
 

@@ -13,6 +13,7 @@
 #include "framework/cli/command.h"
 #include "framework/core/host.h"
 #include "framework/core/isa.h"
+#include "framework/embedding/accelerator.h"
 
 namespace mtrank::cli {
 namespace {
@@ -65,16 +66,8 @@ Rows machine() {
   return rows;
 }
 
-std::string cuda() {
-#ifdef MTRANK_CUDA
-  return "built against the toolkit " MTRANK_CUDA ", but this version has no kernels for it yet";
-#else
-  return "not in this build: it trains and scores on the CPU alone";
-#endif
-}
-
 Rows missing() {
-  Rows rows = {{"cuda", cuda()}, {"mpi", "not in this build: one process a job"}};
+  Rows rows = {{"mpi", "not in this build: one process a job"}};
   if (isa() == Isa::scalar)
     rows.emplace_back("vector kernels", "this CPU has neither AVX2 nor AVX-512, or MTRANK_ISA=scalar is set: slow");
   if (access("/dev/shm", W_OK) != 0 && access("/tmp", W_OK) != 0)
@@ -92,6 +85,7 @@ int doctor() {
         {{"mtrank", MTRANK_VERSION}, {"compiler", fmt::format("{} {}{}", compiler, __VERSION__, sanitizers())}});
   print("Libraries", libraries());
   print("Machine", machine());
+  print("GPU", accelerator_facts());
   print("Missing", missing());
   return 0;
 }

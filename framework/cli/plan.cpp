@@ -14,6 +14,7 @@
 #include "framework/data/files.h"
 #include "framework/data/synthetic_batches.h"
 #include "framework/serving/forward.h"
+#include "framework/train/accelerated_device.h"
 #include "framework/train/memory_plan.h"
 #include "framework/train/step.h"
 
@@ -23,6 +24,7 @@ namespace {
 struct Options {
   std::shared_ptr<ConfigArguments> config;
   std::optional<int64_t> threads, vocabulary_rows;
+  std::string device;
   bool nodes = false;
 };
 
@@ -90,8 +92,8 @@ void print_sizes(const char* title, const std::vector<LayerSize>& rows) {
   fmt::print("\n");
 }
 
-void print_memory(const MemoryPlan& memory, const Config& config) {
-  fmt::print("predicted memory\n");
+void print_memory(const MemoryPlan& memory, const Config& config, bool accelerated) {
+  fmt::print("predicted memory{}\n", accelerated ? " of the host" : "");
   for (const MemoryPlan::Region& region : memory.regions)
     if (region.bytes > 0) fmt::print("  {:<38} {:>11}\n", region.what, bytes_text(region.bytes));
   if (memory.first_read > 0)
@@ -102,11 +104,32 @@ void print_memory(const MemoryPlan& memory, const Config& config) {
              memory.total() > budget ? "   NOT ENOUGH: `mtrank train` would refuse" : "");
 }
 
+/// Throws ConfigError in a build that knows no such device.
+void print_device_memory(const Config& config, const TableRows& rows, const JobSize& size) {
+  const Graphs graphs = build_graphs(config, rows);
+  const SyntheticBatches shapes(config, rows, 1, 0);
+  ModelState state(config, graphs.training);  // never written: it takes no memory
+  ThreadPool pool(1);
+  const int64_t shards = size.logical_shards;
+  const auto regions =
+      plan_accelerator(accelerator_job({config, graphs, shapes.schema(), state, pool, shards, size.data.ids_per_row}));
+  fmt::print("\npredicted memory of the GPU, {}\n", enum_name(config.train.precision));
+  int64_t total = 0;
+  for (const AcceleratorRegion& region : regions) {
+    if (region.bytes > 0) fmt::print("  {:<38} {:>11}\n", region.what, bytes_text(region.bytes));
+    total += region.bytes;
+  }
+  fmt::print("  {:<38} {:>11}\n", "peak", bytes_text(total));
+}
+
 int plan(const Options& options) {
   const Config config = load_or_throw(*options.config);
   const int threads = static_cast<int>(options.threads.value_or(config.train.threads.value_or(host_cores())));
+  const bool accelerated =
+      options.device == "cuda" || (options.device.empty() && config.train.device == DeviceKind::cuda);
   auto [rows, data] = survey(config, options, threads);
-  JobSize size{threads, static_cast<int>(config.train.logical_shards.value_or(8)), std::move(data)};
+  JobSize size{threads, static_cast<int>(config.train.logical_shards.value_or(accelerated ? 1 : 8)), std::move(data),
+               accelerated};
 
   Diagnostics diagnostics;
   const int64_t shard = (config.train.batch_size + size.logical_shards - 1) / size.logical_shards;
@@ -125,7 +148,8 @@ int plan(const Options& options) {
       "gradients: of a table's pooled embeddings, for a batch; of a layer, one copy of {}.\n"
       "activations: of one shard, before they share memory. FLOP and bytes: a sample, weights left out.\n\n",
       gradient_buffers(size.logical_shards, threads, training.single_writers).count());
-  print_memory(plan_memory(config, training, scoring, size), config);
+  print_memory(plan_memory(config, training, scoring, size), config, accelerated);
+  if (accelerated) print_device_memory(config, rows, size);
   return 0;
 }
 
@@ -134,6 +158,8 @@ int plan(const Options& options) {
 Run plan_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   options->config = add_config_arguments(app);
+  app.add_option("--device", options->device, "cuda: also the memory of a GPU, by region; none is needed")
+      ->check(CLI::IsMember({"cpu", "cuda"}));
   app.add_option("--threads", options->threads, "instead of train.threads")->check(CLI::PositiveNumber);
   app.add_option("--vocabulary-rows", options->vocabulary_rows,
                  "suppose vocabularies of so many rows, and read no data")

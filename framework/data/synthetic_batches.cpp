@@ -10,7 +10,6 @@
 namespace mtrank {
 namespace {
 
-constexpr double kExponent = 1.05;
 constexpr int64_t kUsualLength = 10;
 constexpr float kPositives = 0.05f;
 
@@ -22,18 +21,18 @@ int64_t list_length(const Feature& feature) {
 /// The inverse of the continuous Zipf distribution on [1, n + 1), then a multiplicative hash.
 class Zipf {
  public:
-  explicit Zipf(int64_t n) : n_(n), scale_(std::pow(static_cast<double>(n + 1), kPower) - 1) {}
+  Zipf(int64_t n, double exponent)
+      : n_(n), power_(exponent == 1 ? 1e-9 : 1 - exponent), scale_(std::pow(static_cast<double>(n + 1), power_) - 1) {}
 
   int32_t operator()(double u) const {
-    const double x = std::pow(u * scale_ + 1, 1 / kPower);
+    const double x = std::pow(u * scale_ + 1, 1 / power_);
     const int64_t rank = std::clamp<int64_t>(static_cast<int64_t>(x) - 1, 0, n_ - 1);
     return static_cast<int32_t>(static_cast<uint64_t>(rank) * 2654435761u % static_cast<uint64_t>(n_));
   }
 
  private:
-  static constexpr double kPower = 1 - kExponent;
   int64_t n_;
-  double scale_;
+  double power_, scale_;
 };
 
 }  // namespace
@@ -46,7 +45,7 @@ std::map<std::string, double> SyntheticBatches::list_lengths(const Config& confi
 }
 
 SyntheticBatches::SyntheticBatches(const Config& config, const std::map<std::string, int64_t>& rows, int64_t batch_size,
-                                   int count)
+                                   int count, const IdLaw& law)
     : schema_(feature_transforms(config).schema()) {
   row_spec(config).extend(schema_);
   for (TableInfo& table : schema_.tables) table.rows = rows.at(table.name);
@@ -55,11 +54,11 @@ SyntheticBatches::SyntheticBatches(const Config& config, const std::map<std::str
     Batch& batch = batches_[static_cast<size_t>(b)];
     batch.rows = batch_size;
     batch.first_sample = b * batch_size;
-    fill_synthetic(config, schema_, b, batch);
+    fill_synthetic(config, schema_, b, batch, law);
   }
 }
 
-void fill_synthetic(const Config& config, const InputSchema& schema, int64_t number, Batch& batch) {
+void fill_synthetic(const Config& config, const InputSchema& schema, int64_t number, Batch& batch, const IdLaw& law) {
   const auto rows = static_cast<size_t>(batch.rows), step = static_cast<size_t>(number);
   const auto seed = static_cast<uint64_t>(config.seed);
   batch.ids.resize(static_cast<size_t>(schema.id_slots()));
@@ -76,11 +75,11 @@ void fill_synthetic(const Config& config, const InputSchema& schema, int64_t num
     const int64_t table_rows = schema.tables[static_cast<size_t>(schema.table(info.table))].rows;
     const auto length = static_cast<size_t>(list_length(*config.feature(info.name)));
     IdColumn& column = batch.ids[slot];
-    const Zipf zipf(table_rows);
+    const Zipf zipf(table_rows, law.exponent);
     column.ids.resize(rows * length);
     for (size_t i = 0; i < column.ids.size(); ++i) {
       const PhiloxBlock draw = random(step, i);
-      column.ids[i] = zipf(uniform_open(draw[0], draw[1]));
+      column.ids[i] = uniform01(draw[2]) < law.hot ? 0 : zipf(uniform_open(draw[0], draw[1]));
     }
     if (info.kind != FeatureKind::ids) continue;
     column.offsets.resize(rows + 1);

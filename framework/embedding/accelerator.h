@@ -65,6 +65,7 @@ struct AcceleratorStep {
   std::vector<double> loss;  ///< by loss of the graph, as the graph scales it
   double norm_squared = 0;   ///< of the dense gradients, before clipping
   bool finite = true;
+  double idle_seconds = 0;  ///< between the step before and this one: the device waited for the host or for the batch
 };
 
 /// Seconds a step by node of the training graph, and by phase (what is no node: copies, sort, updates).
@@ -92,6 +93,8 @@ class Accelerator {
   /// Starts step `step` (from 1 on; learning rates are multiplied by `lr_factor`) and returns once the batch is copied:
   /// the device works while the host prepares the next one. At most kDepth steps may be under way.
   virtual void submit(const HostBatch& batch, int64_t step, double lr_factor) = 0;
+  /// Submits a batch that is on the device already: the one of kDepth submissions ago. For benchmarks.
+  virtual void repeat(int64_t step, double lr_factor) = 0;
   /// Waits for the oldest step that was submitted and not collected.
   virtual AcceleratorStep collect() = 0;
   static constexpr int kDepth = 2;
@@ -117,6 +120,8 @@ class Accelerator {
 bool accelerator_built();
 /// Null when this machine has none that can be used; `why` says so in one line.
 bool accelerator_present(std::string* why);
+/// What the build has of it and what the machine has, by name, for people.
+std::vector<std::pair<std::string, std::string>> accelerator_facts();
 /// What a job would take, without a device.
 std::vector<AcceleratorRegion> plan_accelerator(const AcceleratorJob& job);
 /// Throws ConfigError in a build without one, ResourceError with the plan's numbers where there is no usable device or

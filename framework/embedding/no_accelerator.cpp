@@ -1,5 +1,6 @@
 #include "framework/core/error.h"
 #include "framework/embedding/accelerator.h"
+#include "framework/embedding/ceilings.h"
 
 /// What a build without CUDA links.
 namespace mtrank {
@@ -16,8 +17,16 @@ bool accelerator_present(std::string* why) {
   return false;
 }
 
+std::vector<std::pair<std::string, std::string>> accelerator_facts() {
+  return {{"cuda", "not in this build: it trains and scores on the CPU alone"}};
+}
+
 std::vector<AcceleratorRegion> plan_accelerator(const AcceleratorJob&) { throw ConfigError(kNone); }
 
 std::unique_ptr<Accelerator> open_accelerator(AcceleratorJob) { throw ConfigError(kNone); }
+
+Ceilings measure_ceilings(std::span<const ProductShape>, const CeilingSizes&, const std::string&) {
+  throw ConfigError(kNone);
+}
 
 }  // namespace mtrank

@@ -13,9 +13,10 @@ double ids_of(ValueId ids, int64_t rows, std::span<const double> ids_per_row) {
   return static_cast<double>(rows) * (ids_per_row.empty() ? 1 : ids_per_row[static_cast<size_t>(ids)]);
 }
 
-}  // namespace
-
-NodeCost node_cost(const Graph& graph, const OpNode& node, int64_t rows, std::span<const double> ids_per_row) {
+/// `size_of`: bytes of an element of a value.
+template <class SizeOf>
+NodeCost cost_of(const Graph& graph, const OpNode& node, int64_t rows, std::span<const double> ids_per_row,
+                 const SizeOf& size_of) {
   NodeCost cost;
   double written = 0, gathered = 0;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
@@ -26,18 +27,30 @@ NodeCost node_cost(const Graph& graph, const OpNode& node, int64_t rows, std::sp
     } else if (value.kind == ValueKind::table) {  // its ids follow it
       gathered += ids_of(node.inputs[i + 1], rows, ids_per_row) * static_cast<double>(value.cols);
     } else {
-      cost.bytes += kFloat * elements(value, rows);
+      cost.bytes += size_of(node.inputs[i]) * elements(value, rows);
     }
   }
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     if (node.outputs[i] == kNoValue) continue;
     const double n = elements(graph.value(node.outputs[i]), rows);
     written += n;
-    cost.bytes += kFloat * n * (node.accumulate[i] ? 2 : 1);
+    cost.bytes += size_of(node.outputs[i]) * n * (node.accumulate[i] ? 2 : 1);
   }
-  cost.bytes += kFloat * gathered;
+  cost.gathered = kFloat * gathered;
+  cost.bytes += cost.gathered;
   cost.flops = node.op->flops ? node.op->flops(graph, node, rows) : written + gathered;
   return cost;
+}
+
+}  // namespace
+
+NodeCost node_cost(const Graph& graph, const OpNode& node, int64_t rows, std::span<const double> ids_per_row) {
+  return cost_of(graph, node, rows, ids_per_row, [](ValueId) { return kFloat; });
+}
+
+NodeCost node_cost(const Plan& plan, const OpNode& node, int64_t rows, std::span<const double> ids_per_row) {
+  return cost_of(plan.graph, node, rows, ids_per_row,
+                 [&](ValueId id) { return static_cast<double>(dtype_size(plan.place(id).dtype)); });
 }
 
 }  // namespace mtrank

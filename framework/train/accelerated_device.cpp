@@ -51,8 +51,7 @@ class AcceleratedDevice : public TrainDevice {
   explicit AcceleratedDevice(const TrainJob& job)
       : job_(job),
         plan_(make_plan(job.graphs.training, job.config.train.batch_size)),
-        binder_(plan_, job.schema),
-        tasks_(job.config, plan_, job.schema),
+        batches_(job.config, plan_, job.schema),
         device_(open_accelerator(accelerator_job(job))),
         forward_(job.graphs.scoring, job.schema, *device_, eval_batch_size(job.config)) {}
 
@@ -61,11 +60,7 @@ class AcceleratedDevice : public TrainDevice {
   void download() override { device_->download(); }
 
   void submit(Batch& batch, int64_t step, double lr_factor) override {
-    tasks_.prepare(batch);
-    binder_.bind(batch, 0, inputs_, ids_);
-    tasks_.bind(0, inputs_);
-    device_->submit({batch.rows, static_cast<uint64_t>(batch.first_sample), inputs_, ids_, tasks_.scalars()}, step,
-                    lr_factor);
+    device_->submit(batches_.of(batch), step, lr_factor);
     Submitted& kept = *submitted_.insert(submitted_.end(), Submitted{std::move(spare_), step, lr_factor});
     std::swap(kept.batch, batch);
   }
@@ -78,8 +73,9 @@ class AcceleratedDevice : public TrainDevice {
     spare_ = std::move(submitted.batch);
     StepResult result;
     result.gradient_norm = std::sqrt(done.norm_squared);
+    result.device_idle = done.idle_seconds;
     for (size_t t = 0; t < done.loss.size(); ++t)
-      result.loss.push_back(tasks_.task(t).weight > 0 ? done.loss[t] / tasks_.task(t).weight : 0);
+      result.loss.push_back(batches_.tasks().task(t).weight > 0 ? done.loss[t] / batches_.tasks().task(t).weight : 0);
     return result;
   }
 
@@ -103,7 +99,8 @@ class AcceleratedDevice : public TrainDevice {
     step.run(at.batch, at.step, at.lr_factor);
     std::string losses;
     for (size_t t = 0; t < done.loss.size(); ++t)
-      if (!std::isfinite(done.loss[t])) losses += "the loss of task `" + tasks_.task(t).name + "` is not finite; ";
+      if (!std::isfinite(done.loss[t]))
+        losses += "the loss of task `" + batches_.tasks().task(t).name + "` is not finite; ";
     throw NonFiniteError("step " + std::to_string(at.step) + ": " + losses +
                          "a gradient is not finite on the GPU, and the same step on the CPU, in fp32, is. Nothing was "
                          "changed by this step. Try train.precision fp32, a smaller learning rate or train.clip_norm");
@@ -111,17 +108,24 @@ class AcceleratedDevice : public TrainDevice {
 
   TrainJob job_;
   Plan plan_;
-  BatchBinder binder_;
-  TaskInputs tasks_;
+  HostBatches batches_;
   std::unique_ptr<Accelerator> device_;
   AcceleratedForward forward_;
-  std::vector<View> inputs_;
-  std::vector<IdsView> ids_;
   std::deque<Submitted> submitted_;
   Batch spare_;
 };
 
 }  // namespace
+
+HostBatches::HostBatches(const Config& config, const Plan& plan, const InputSchema& schema)
+    : binder_(plan, schema), tasks_(config, plan, schema) {}
+
+HostBatch HostBatches::of(const Batch& batch) {
+  tasks_.prepare(batch);
+  binder_.bind(batch, 0, inputs_, ids_);
+  tasks_.bind(0, inputs_);
+  return {batch.rows, static_cast<uint64_t>(batch.first_sample), inputs_, ids_, tasks_.scalars()};
+}
 
 AcceleratorJob accelerator_job(const TrainJob& job) {
   AcceleratorJob out;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,6 +20,9 @@ namespace mtrank {
 struct StepResult {
   std::vector<double> loss;  ///< by task: Σ w l / Σ w over its rows, 0 when none
   double gradient_norm = 0;  ///< of the dense gradients, before clipping
+  /// Seconds for which the device had nothing to do before this step. Infinite where that is all the time that the host
+  /// spends elsewhere.
+  double device_idle = std::numeric_limits<double>::infinity();
 };
 
 /// Copies of the dense gradients: a tree of `levels` for each of `subtrees`, which threads take.

@@ -148,6 +148,8 @@ class Trainer {
   struct Submitted {
     int64_t number, rows;
     double factor;
+    double waited;  ///< seconds, for its batch
+    bool queued;    ///< behind a step under way
   };
 
   void warn(const std::string& text) { printer_.message("warning: " + text); }
@@ -206,11 +208,12 @@ class Trainer {
     window_.restart(seconds_now(), 0);
     last_checkpoint_ = seconds_now();
     for (Batch batch; !state_.done;) {
+      const double waited = source.seconds_waited();
       const bool more = source.next(batch);
       MTRANK_ASSERT(more);
-      one_step(batch, source);
+      one_step(batch, source, source.seconds_waited() - waited);
       if (stop_.received()) {
-        collect(0, source);
+        collect(0);
         throw Stopped();
       }
     }
@@ -224,13 +227,13 @@ class Trainer {
             .threads = device_->name() == "cpu" ? 1 : pool_.threads()};  // on a CPU the steps take the cores
   }
 
-  void one_step(Batch& batch, PrefetchSource& source) {
+  void one_step(Batch& batch, PrefetchSource& source, double waited) {
     const bool epoch_ends = batch.end_of_epoch;
     const int64_t rows = batch.rows;
     const double factor = schedule_factor(config_.train.schedule, state_.step + 1, total_steps_);
     device_->submit(batch, state_.step + 1, factor);
     ++state_.step;
-    submitted_.push_back({state_.step, rows, factor});
+    submitted_.push_back({state_.step, rows, factor, waited, !submitted_.empty()});
     state_.sample += rows;
     if (epoch_ends) {
       ++state_.epoch;
@@ -240,16 +243,16 @@ class Trainer {
     state_.evaluation_due = data_.has(Part::valid) && (state_.done || due(config_.eval.every, epoch_ends));
     if (epoch_ends && !state_.done) source.seek(state_.epoch, 0);
     const bool save_due = state_.done || due(config_.train.checkpoint.every, epoch_ends, last_checkpoint_);
-    collect(save_due || state_.evaluation_due ? 0 : device_->depth() - 1, source);
+    collect(save_due || state_.evaluation_due ? 0 : device_->depth() - 1);
     const double begin = seconds_now();
     settle(save_due);
     window_.take_out(seconds_now() - begin);
   }
 
   /// Waits until no more than `left` steps are under way.
-  void collect(int left, const PrefetchSource& source) {
+  void collect(int left) {
     for (; static_cast<int>(submitted_.size()) > left; submitted_.pop_front())
-      note(device_->collect(), submitted_.front(), source);
+      note(device_->collect(), submitted_.front());
   }
 
   /// `last`: when it was last done, for intervals of time; only checkpoints have those.
@@ -306,8 +309,11 @@ class Trainer {
   }
 
   /// Adds a step to the running means; now and then they are shown and logged.
-  void note(const StepResult& result, const Submitted& step, const PrefetchSource& source) {
+  void note(const StepResult& result, const Submitted& step) {
     window_.add(step.rows, result.loss);
+    // A step that was queued in time for the device found it idle only because its batch came late; before others the
+    // host may have evaluated or saved.
+    lost_to_data_ += step.queued ? result.device_idle : std::min(result.device_idle, step.waited);
     const int64_t every = std::clamp<int64_t>(total_steps_ / 200, 1, 100);
     const double now = seconds_now();
     const bool last = state_.done && step.number == state_.step;
@@ -320,11 +326,11 @@ class Trainer {
     progress.learning_rate = config_.train.dense_optimizer.lr * step.factor;
     progress.gradient_norm = result.gradient_norm;
     progress.memory_bytes = resident_bytes();
-    window_.describe(tasks_, now, source.seconds_waited(), progress);
+    window_.describe(tasks_, now, lost_to_data_, progress);
     if (show) printer_.show(progress, now);
     if (!log) return;
     log_->progress(progress);
-    window_.restart(now, source.seconds_waited());
+    window_.restart(now, lost_to_data_);
   }
 
   /// The best checkpoint, where validation chose one, is tested and exported; otherwise the last.
@@ -381,6 +387,7 @@ class Trainer {
   int64_t saved_step_ = -1;  ///< of the newest checkpoint that holds this state
   double last_checkpoint_ = 0;
   StepWindow window_;
+  double lost_to_data_ = 0;          ///< seconds that the device was idle for want of a batch
   std::deque<Submitted> submitted_;  ///< not collected yet
 };
 

@@ -255,6 +255,39 @@ TEST_F(CudaJob, AStepThatIsNotFiniteChangesNothingNorDoesTheNext) {
   EXPECT_EQ(run.hash(), before);
 }
 
+TEST_F(CudaJob, RepeatsTheBatchesThatAreThere) {
+  Run run(*this, DeviceKind::cpu);
+  Batch batches[Accelerator::kDepth];
+  for (Batch& batch : batches) {
+    run.next();
+    batch = run.batch_;
+  }
+  const Plan plan = make_plan(run.graphs_.training, kBatch);
+  HostBatches views(run.config_, plan, model_->data->schema());
+  /// Losses of three steps on each of the batches in turn.
+  const auto losses = [&](bool repeat) {
+    const auto device = open_accelerator(accelerator_job(
+        {run.config_, run.graphs_, model_->data->schema(), *run.state_, pool_, run.shards_, ids_per_row_}));
+    device->initialize();
+    std::vector<double> out;
+    for (int64_t step = 1; step <= 3 * Accelerator::kDepth; ++step) {
+      if (repeat && step > Accelerator::kDepth)
+        device->repeat(step, 0.5);
+      else
+        device->submit(views.of(batches[(step - 1) % Accelerator::kDepth]), step, step > Accelerator::kDepth ? 0.5 : 1);
+      if (step % Accelerator::kDepth) continue;
+      for (int i = 0; i < Accelerator::kDepth; ++i) {
+        const AcceleratorStep done = device->collect();
+        EXPECT_TRUE(done.finite);
+        EXPECT_GE(done.idle_seconds, 0);
+        out.insert(out.end(), done.loss.begin(), done.loss.end());
+      }
+    }
+    return out;
+  };
+  EXPECT_EQ(losses(true), losses(false));
+}
+
 TEST_F(CudaJob, TakesTheMemoryThatItsPlanSays) {
   Run run(*this, DeviceKind::cpu);
   AcceleratorJob job = accelerator_job(

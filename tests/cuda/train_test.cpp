@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "framework/embedding/accelerator.h"
+#include "tests/support/paths.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 
@@ -36,10 +37,10 @@ class CudaTrain : public ::testing::Test {
     if (!accelerator_present(&why)) GTEST_SKIP() << why;
   }
 
-  static Process command(const std::string& run, std::vector<std::string> more,
-                         const std::string& binary = MTRANK_CUDA_BINARY) {
-    std::vector<std::string> argv = {binary, "train", MTRANK_SOURCE_DIR "/tests/reproducibility/small.yaml", "--out",
-                                     *dir_ / run};
+  static std::string program() { return testing::from_environment("MTRANK_CUDA_BINARY", MTRANK_CUDA_BINARY); }
+  static Process command(const std::string& run, std::vector<std::string> more, const std::string& binary = program()) {
+    std::vector<std::string> argv = {binary, "train", testing::source_dir() + "/tests/reproducibility/small.yaml",
+                                     "--out", *dir_ / run};
     argv.insert(argv.end(), more.begin(), more.end());
     return {argv, {"FUNNEL=" + (*dir_ / "log")}, ""};
   }

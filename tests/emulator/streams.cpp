@@ -273,6 +273,11 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   return push(stream, {nullptr, nullptr, moment});
 }
 
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t run, void* data) {
+  if (run == nullptr) return remember(cudaErrorInvalidValue);
+  return remember(enqueue(stream, "host function", [run, data] { run(data); }));
+}
+
 // Events.
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {

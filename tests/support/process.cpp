@@ -11,6 +11,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "tests/support/paths.h"
 #include "tests/support/temp_dir.h"
 
 extern char** environ;
@@ -70,7 +71,7 @@ ProcessResult run_process(const Process& process) {
 }
 
 ProcessResult run_mtrank(std::vector<std::string> arguments, std::vector<std::string> env) {
-  arguments.insert(arguments.begin(), MTRANK_BINARY);
+  arguments.insert(arguments.begin(), mtrank_binary());
   return run_process({std::move(arguments), std::move(env), ""});
 }
 

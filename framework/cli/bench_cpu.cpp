@@ -1,0 +1,99 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+
+#include "framework/cli/bench.h"
+#include "framework/core/host.h"
+#include "framework/core/isa.h"
+#include "framework/data/synthetic_batches.h"
+#include "framework/serving/forward.h"
+#include "framework/train/memory_plan.h"
+#include "framework/train/step.h"
+
+namespace mtrank::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kBatches = 4, kWarmUp = 4, kSteps = 9;
+
+/// Of all threads of this process: unlike the clock on the wall, it does not count what other processes took.
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Throws ResourceError when the tables do not fit.
+void require_room(const Config& config, const Graph& graph, const TableRows& rows, int threads, int shards) {
+  Diagnostics diagnostics;
+  const Plan training = make_plan(graph, (config.train.batch_size + shards - 1) / shards);
+  const Plan scoring = make_plan(build_model(config, rows, ModelUse::scoring, diagnostics), Forward::kBlock);
+  JobSize size{threads, shards, {}};
+  size.data.ids_per_row = SyntheticBatches::list_lengths(config);
+  require_memory(plan_memory(config, training, scoring, size), memory_budget(config));
+}
+
+/// The time of a node, of one thread and step.
+std::vector<double> by_node(const StepProfile& profile, int steps) {
+  std::vector<double> seconds(profile.node_seconds.front().size());
+  for (const auto& thread : profile.node_seconds)
+    for (size_t n = 0; n < seconds.size(); ++n)
+      seconds[n] += thread[n] / steps / static_cast<double>(profile.node_seconds.size());
+  return seconds;
+}
+
+}  // namespace
+
+BenchReport bench_cpu(const Config& config, const BenchOptions& options) {
+  const TableRows rows = capped_rows(config, options.rows_cap);
+  Diagnostics diagnostics;
+  Graph graph = build_model(config, rows, ModelUse::training, diagnostics);
+  diagnostics.throw_if_errors();
+  const int threads =
+      options.threads > 0 ? options.threads : static_cast<int>(config.train.threads.value_or(host_cores()));
+  const int shards = static_cast<int>(config.train.logical_shards.value_or(8));
+  const int steps = static_cast<int>(options.steps.value_or(kSteps));
+  require_room(config, graph, rows, threads, shards);
+  ThreadPool pool(threads);
+  const SyntheticBatches data(config, rows, config.train.batch_size, kBatches, options.ids);
+  ModelState state(config, graph);
+  state.initialize(pool, static_cast<uint64_t>(config.seed));
+  TrainStep step(config, std::move(graph), data.schema(), state, pool, shards);
+
+  int64_t number = 0;
+  const auto run = [&] { step.run(data.batches()[static_cast<size_t>(number % kBatches)], number + 1, 1), ++number; };
+  for (int i = 0; i < kWarmUp; ++i) run();
+  std::vector<double> times;
+  const double cpu_start = cpu_seconds();
+  const auto begin = Clock::now();
+  for (int i = 0; i < steps; ++i) {
+    const auto start = Clock::now();
+    run();
+    times.push_back(seconds_since(start));
+  }
+  const double mean = seconds_since(begin) / steps;
+  BenchReport report{.device = fmt::format("cpu x{}, {}", threads, isa_name(isa())),
+                     .precision = "fp32",
+                     .batch = config.train.batch_size,
+                     .threads = threads};
+  report.cpu_seconds = (cpu_seconds() - cpu_start) / steps;
+  std::sort(times.begin(), times.end());
+  report.rates.push_back({"in memory", times[times.size() / 2], mean, steps});
+
+  StepProfile profile;
+  step.set_profile(&profile);
+  const int profiled = std::min(steps, kBatches);
+  for (int i = 0; i < profiled; ++i) run();
+  report.ops = time_by_op(step.plan(), by_node(profile, profiled), synthetic_ids_per_row(step.plan().graph, config),
+                          config.train.batch_size / shards, shards);
+  for (const StepProfile::Phase& phase : profile.phases)
+    report.phases.push_back({phase.name, phase.seconds / profiled, {}, 0});
+  step.set_profile(nullptr);
+  if (!options.data.empty())
+    report.files = measure_files(config, options.data, rows, threads, steps,
+                                 [&](const Batch& batch) { step.run(batch, ++number, 1); });
+  return report;
+}
+
+}  // namespace mtrank::cli
