@@ -32,6 +32,7 @@ class CpuDevice : public TrainDevice {
     results_.pop_front();
     return result;
   }
+  void end_steps() override { step_.reset(); }
   int depth() const override { return 1; }
 
   ForwardPass& forward() override { return forward_; }

@@ -32,6 +32,8 @@ class TrainDevice {
   /// Waits for the oldest step that was submitted and not collected. Throws NonFiniteError naming layer, task and
   /// samples; then neither that step nor a later one has changed anything.
   virtual StepResult collect() = 0;
+  /// No step follows: gives back what steps alone need. All are collected.
+  virtual void end_steps() {}
   /// How many steps may be under way.
   virtual int depth() const = 0;
 

@@ -335,6 +335,7 @@ class Trainer {
 
   /// The best checkpoint, where validation chose one, is tested and exported; otherwise the last.
   void finish() {
+    device_->end_steps();
     int64_t step = state_.step;
     if (state_.best) {
       const auto best = checkpoints_.best(warner());
