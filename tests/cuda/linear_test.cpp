@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <sstream>
 
@@ -13,6 +14,7 @@
 #include "cuda/launch.h"
 #include "cuda/products.h"
 #include "framework/core/bf16.h"
+#include "framework/embedding/accelerator.h"
 #include "framework/ops/activation.h"
 
 /// The launches of the linear ops against their CPU kernels in f64, which get the numbers that the device stores.
@@ -131,12 +133,19 @@ class CudaLinear : public ::testing::Test {
  protected:
   static constexpr size_t kWorkspace = size_t{32} << 20;
 
-  CudaLinear() : workspace_(kWorkspace), scratch_(Context::kScratch), products_(workspace_.get(), kWorkspace) {
+  void SetUp() override {
+    std::string why;
+    if (!accelerator_present(&why)) GTEST_SKIP() << why;
+    workspace_.emplace(kWorkspace);
+    scratch_.emplace(Context::kScratch);
+    products_.emplace(workspace_->get(), kWorkspace);
     MTRANK_CUDA(cudaStreamCreate(&context_.stream));
-    context_.products = &products_;
-    context_.scratch = scratch_.get();
+    context_.products = &*products_;
+    context_.scratch = scratch_->get();
   }
-  ~CudaLinear() override { cudaStreamDestroy(context_.stream); }
+  void TearDown() override {
+    if (context_.stream) cudaStreamDestroy(context_.stream);
+  }
 
   Matrix value(const Case& c, int64_t cols) {
     const DType dtype = c.precision == Precision::bf16 && cols > 1 ? DType::bf16 : DType::f32;
@@ -225,8 +234,8 @@ class CudaLinear : public ::testing::Test {
   }
 
   std::mt19937 random_{7};
-  DeviceBytes workspace_, scratch_;
-  Products products_;
+  std::optional<DeviceBytes> workspace_, scratch_;
+  std::optional<Products> products_;
   Context context_;
 };
 
@@ -348,9 +357,9 @@ TEST_F(CudaLinear, GroupsThatTheLibraryRefuses) {
   product.b = {b.device().data, kColumns, DType::f32, kInner * kColumns};
   product.d = {d.device().data, kLd, DType::f32, kStride};
   product.epilogue = Epilogue::relu;
-  EXPECT_FALSE(products_.run(product, context_));
+  EXPECT_FALSE(products_->run(product, context_));
   product.epilogue = Epilogue::none;
-  ASSERT_TRUE(products_.run(product, context_));
+  ASSERT_TRUE(products_->run(product, context_));
   MTRANK_CUDA(cudaStreamSynchronize(context_.stream));
   for (int64_t g = 0; g < kGroups; ++g)
     for (int64_t r = 0; r < kRows; ++r)
@@ -366,7 +375,7 @@ TEST_F(CudaLinear, AlgorithmsAreRecorded) {
   const Case c{.shape = {300, 3, 16, 24}, .precision = Precision::bf16, .activation = "relu"};
   forward(c);
   weight_gradient(c);
-  std::istringstream lines(products_.describe());
+  std::istringstream lines(products_->describe());
   std::vector<std::string> epilogues;
   for (std::string line; std::getline(lines, line);) {
     const auto json = nlohmann::json::parse(line);

@@ -13,6 +13,7 @@
 #include "cuda/launch.h"
 #include "cuda/products.h"
 #include "framework/core/bf16.h"
+#include "framework/embedding/accelerator.h"
 #include "framework/graph/plan.h"
 #include "framework/ops/add.h"
 #include "framework/ops/dropout.h"
@@ -415,7 +416,13 @@ const std::vector<ConformanceCase>& all_cases() {
   return cases;
 }
 
-class CudaOps : public ::testing::TestWithParam<size_t> {};
+class CudaOps : public ::testing::TestWithParam<size_t> {
+ protected:
+  void SetUp() override {
+    std::string why;
+    if (!accelerator_present(&why)) GTEST_SKIP() << why;
+  }
+};
 
 TEST_P(CudaOps, LaunchesAgreeWithTheCpu) {
   const ConformanceCase& c = all_cases()[GetParam()];
