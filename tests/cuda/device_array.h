@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cuda/check.h"
-#ifndef MTRANK_CUDA
+#ifdef MTRANK_EMULATED
 #include "tests/emulator/emulator.h"
 #endif
 
@@ -52,7 +52,7 @@ class DeviceArray {
 /// Calls f several times; the emulated GPU runs threads and blocks in another order each time.
 template <class F>
 void in_several_orders(const F& f) {
-#ifdef MTRANK_CUDA
+#ifndef MTRANK_EMULATED
   for (int i = 0; i < 3; ++i) f();
 #else
   using emulator::Order;
