@@ -13,6 +13,15 @@
 
 namespace mtrank::cuda {
 
+/// The signs of a ReLU's input, kept for its gradient: bit r * ld + c is set where number (r, c) is above 0. Both
+/// launches of a step see whether the library has fused what they need, since a launch asks before it is captured.
+struct ReluSigns {
+  void* bits = nullptr;
+  int64_t ld = 0;        ///< bits, a multiple of 128
+  bool kept = false;     ///< the forward product has written them
+  bool applied = false;  ///< the product that makes the gradient has masked it
+};
+
 /// A 2-D piece of device memory: row r starts at r * ld elements. Rows of more than one column start at multiples of
 /// 16 bytes, unless they are columns of a wider value that begin elsewhere.
 struct DeviceView {
@@ -24,6 +33,8 @@ struct DeviceView {
   int64_t low_ld = 0;
   /// Where the kernel that writes a pooled gradient notes the bits of its greatest magnitude (atomicMax).
   uint32_t* largest = nullptr;
+  /// Where this output takes part in a ReLU's gradient that is fused (cuda/fusion.h).
+  ReluSigns* signs = nullptr;
 
   explicit operator bool() const { return data != nullptr; }
   template <class T>

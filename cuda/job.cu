@@ -28,6 +28,12 @@ std::vector<IdsRoom> room_of(const AcceleratorJob& job, const Plan& plan) {
   return room;
 }
 
+Plan fused_plan(const AcceleratorJob& job, Fusions& fusions) {
+  Graph graph = job.training;
+  if (job.fuse) fusions = fuse(graph);
+  return make_plan(std::move(graph), job.batch, job.dtype, fusions.losses);
+}
+
 size_t result_bytes(const Plan& plan) { return sizeof(Outcome) + plan.graph.losses.size() * sizeof(double); }
 
 int64_t pooled_ld(const Value& value, DType dtype) {
@@ -81,7 +87,7 @@ void require_room(const JobPlan& plan, const Workspace& work, const Device& devi
 
 JobPlan::JobPlan(const AcceleratorJob& j)
     : job(j),
-      training(make_plan(j.training, j.batch, j.dtype)),
+      training(fused_plan(j, fusions)),
       scoring(make_plan(j.scoring, j.eval_batch, j.dtype)),
       model(j.model, *j.dense_optimizer, j.dtype == DType::bf16),
       training_room(room_of(j, training)),
@@ -111,6 +117,8 @@ Workspace::Workspace(const JobPlan& plan)
   for (Slot& slot : slots) slot.reserve(memory);
   scoring_slot.reserve(memory);
   arena_at_ = memory.reserve("activations", std::max(plan.training.arena_bytes, plan.scoring.arena_bytes));
+  for (const ReluFusion& relu : plan.fusions.relus)
+    signs_at_.push_back(memory.reserve("signs of ReLUs", relu.bytes(plan.training.capacity)));
   const Graph& graph = plan.training.graph;
   for (size_t f = 0; f < graph.sparse_gradients.size(); ++f) {
     const ValueId id = graph.sparse_gradients[f].gradient;
@@ -162,6 +170,10 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
   bindings.param_gradients = gradients;
   bindings.tables = tables;
   bindings.sparse_gradients = pooled;
+  std::vector<void*> signs;
+  for (const size_t at : signs_at_) signs.push_back(memory.at<void>(at));
+  bindings.relus = plan.fusions.relus;
+  bindings.signs = signs;
   for (int s = 0; s < Accelerator::kDepth; ++s) {
     bindings.inputs = slots[s].inputs();
     bindings.scalars = slots[s].scalars();
@@ -177,7 +189,9 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
                                 .scalars = {},
                                 .tables = scored_tables,
                                 .sparse_gradients = {},
-                                .ids = scoring_slot.ids()},
+                                .ids = scoring_slot.ids(),
+                                .relus = {},
+                                .signs = {}},
                  plan.job.seed);
 }
 
@@ -192,9 +206,11 @@ class Job::Timer {
  public:
   Timer(cudaStream_t stream, size_t nodes) : stream_(stream) {
     profile_.node_seconds.resize(nodes);
+    profile_.fused.resize(nodes);
     mark({-1, ""});
   }
   void node(size_t n) { mark({static_cast<int64_t>(n), ""}); }
+  void fused(size_t n) { profile_.fused[n] = 1; }
   void phase(const char* name) { mark({-1, name}); }
 
   AcceleratorProfile finish() {
@@ -319,7 +335,10 @@ void Job::launch_step(int s, Timer* timer) {
   const Runner& runner = *work.runners[s];
   for (size_t n = 0; n < runner.size(); ++n) {
     runner.run(n, n + 1, with);
-    if (timer) timer->node(n);
+    if (timer && runner.fused(n))
+      timer->fused(n);
+    else if (timer)
+      timer->node(n);
   }
   squared_norm(stream_, plan_.model.gradient(), plan_.model.elements(), work.norms);
   if (work.sparse && !timer) sorted_.hold(stream_);

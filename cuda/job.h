@@ -7,6 +7,7 @@
 #include "cuda/call.h"
 #include "cuda/device.h"
 #include "cuda/embedding/sparse_update.h"
+#include "cuda/fusion.h"
 #include "cuda/graph.h"
 #include "cuda/memory.h"
 #include "cuda/model.h"
@@ -25,6 +26,7 @@ class JobPlan {
   explicit JobPlan(const AcceleratorJob& job);
 
   const AcceleratorJob& job;
+  Fusions fusions;  ///< of the training plan
   Plan training, scoring;
   DeviceModel model;
   DeviceMemory lasting;  ///< weights, state, gradients
@@ -61,7 +63,7 @@ class Workspace {
 
  private:
   size_t arena_at_ = 0, sparse_at_ = 0, scratch_at_ = 0, blas_at_ = 0, norms_at_ = 0, outcome_at_ = 0;
-  std::vector<size_t> pooled_at_;
+  std::vector<size_t> pooled_at_, signs_at_;
 };
 
 /// An Accelerator on one NVIDIA GPU.

@@ -38,16 +38,28 @@ cublasLtEpilogue_t library_epilogue(Epilogue epilogue) {
       return CUBLASLT_EPILOGUE_RELU_BIAS;
     case Epilogue::bias_gradient:
       return CUBLASLT_EPILOGUE_BGRADA;  // of the library's A, which is our B
+    case Epilogue::relu_signs:
+      return CUBLASLT_EPILOGUE_RELU_AUX;
+    case Epilogue::bias_relu_signs:
+      return CUBLASLT_EPILOGUE_RELU_AUX_BIAS;
+    case Epilogue::relu_gradient:
+      return CUBLASLT_EPILOGUE_DRELU;
   }
   return CUBLASLT_EPILOGUE_DEFAULT;
 }
 
 const char* name_of(Epilogue epilogue) {
-  const char* const names[] = {"none", "bias", "relu", "bias_relu", "bias_gradient"};
+  const char* const names[] = {
+      "none", "bias", "relu", "bias_relu", "bias_gradient", "relu_signs", "bias_relu_signs", "relu_gradient"};
   return names[static_cast<int>(epilogue)];
 }
 
-bool has_vector(Epilogue epilogue) { return epilogue != Epilogue::none && epilogue != Epilogue::relu; }
+bool has_signs(Epilogue epilogue) { return epilogue >= Epilogue::relu_signs; }
+
+bool has_vector(Epilogue epilogue) {
+  return epilogue == Epilogue::bias || epilogue == Epilogue::bias_relu || epilogue == Epilogue::bias_gradient ||
+         epilogue == Epilogue::bias_relu_signs;
+}
 
 /// The greatest power of 2 up to 256 that divides the address of every group. Rows are the layout's matter.
 uint32_t alignment_of(const void* data, int64_t stride_bytes) {
@@ -118,11 +130,12 @@ Products::Key Products::key_of(const Product& p, bool tf32) {
           p.accumulate,
           tf32 && p.a.dtype == DType::f32,
           p.epilogue,
-          has_vector(p.epilogue) ? alignment_of(p.vector, vector_stride) : 0};
+          has_vector(p.epilogue) ? alignment_of(p.vector, vector_stride) : 0,
+          has_signs(p.epilogue) ? p.signs_ld : 0};
 }
 
 /// Our D = A B, row-major, is the library's Dᵀ = Bᵀ Aᵀ, column-major, in the same memory.
-std::unique_ptr<Products::Chosen> Products::choose(const Key& key, void* vector) const {
+std::unique_ptr<Products::Chosen> Products::choose(const Key& key, void* vector, void* signs) const {
   auto chosen = std::make_unique<Chosen>();
   cublasLtMatmulDesc_t made = nullptr;
   MTRANK_CUDA(
@@ -135,6 +148,11 @@ std::unique_ptr<Products::Chosen> Products::choose(const Key& key, void* vector)
   if (has_vector(key.epilogue)) {
     set(descriptor, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);  // its alignment matters to the choice
     if (key.groups > 1) set(descriptor, CUBLASLT_MATMUL_DESC_BIAS_BATCH_STRIDE, key.n);
+  }
+  if (has_signs(key.epilogue)) {
+    set(descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, signs);
+    set(descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, key.signs_ld);
+    if (key.groups > 1) set(descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_BATCH_STRIDE, key.n);
   }
   const auto layout = [&](const Key::Side& side, int64_t rows, int64_t cols) {
     if (side.transposed) std::swap(rows, cols);
@@ -168,13 +186,14 @@ std::unique_ptr<Products::Chosen> Products::choose(const Key& key, void* vector)
 
 bool Products::run(const Product& p, const Context& context) {
   MTRANK_ASSERT(p.a.dtype == p.b.dtype && !p.d.transposed);
+  MTRANK_ASSERT(!has_signs(p.epilogue) || (p.signs && reinterpret_cast<uintptr_t>(p.signs) % 256 == 0));
   const Key key = key_of(p, context.tf32);
   auto at = chosen_.find(key);
   if (at == chosen_.end()) {
     cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
     MTRANK_CUDA(cudaStreamIsCapturing(context.stream, &capture));
     MTRANK_ASSERT(capture == cudaStreamCaptureStatusNone);
-    at = chosen_.emplace(key, choose(key, p.vector)).first;
+    at = chosen_.emplace(key, choose(key, p.vector, p.signs)).first;
   }
   const Chosen* chosen = at->second.get();
   if (!chosen) {
@@ -183,6 +202,7 @@ bool Products::run(const Product& p, const Context& context) {
     throw ResourceError("cuBLASLt has no algorithm for the product " + text(key));
   }
   if (has_vector(p.epilogue)) set(chosen->descriptor, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.vector);
+  if (has_signs(p.epilogue)) set(chosen->descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.signs);
   const float alpha = 1, beta = p.accumulate ? 1 : 0;
   MTRANK_CUDA(cublasLtMatmul(handle_, chosen->descriptor.get(), &alpha, p.b.data, chosen->a.get(), p.a.data,
                              chosen->b.get(), &beta, p.d.data, chosen->d.get(), p.d.data, chosen->d.get(),

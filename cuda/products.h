@@ -25,10 +25,13 @@ struct Operand {
 /// What is fused into a product.
 enum class Epilogue : uint8_t {
   none,
-  bias,           ///< d += v, in every row
-  relu,           ///< d = max(d, 0)
-  bias_relu,      ///< both, the bias first
-  bias_gradient,  ///< v = column sums of b
+  bias,             ///< d += v, in every row
+  relu,             ///< d = max(d, 0)
+  bias_relu,        ///< both, the bias first
+  bias_gradient,    ///< v = column sums of b
+  relu_signs,       ///< relu, and signs = [d > 0]
+  bias_relu_signs,  ///< bias_relu, and signs = [d > 0]
+  relu_gradient,    ///< d = 0 where the sign is not set
 };
 
 /// D_g = A_g B_g or D_g += A_g B_g, g < groups.   A_g [m, k]; B_g [k, n]; D_g [m, n]
@@ -39,6 +42,10 @@ struct Product {
   bool accumulate = false;
   Epilogue epilogue = Epilogue::none;
   void* vector = nullptr;  ///< v [groups, n], in D's type
+  /// A bit a number of D, that of (r, c) of group g at g * n + r * signs_ld + c; from an address at a multiple of 256
+  /// bytes on. signs_ld, and n where there are groups, are multiples of 128.
+  void* signs = nullptr;
+  int64_t signs_ld = 0;
 };
 
 /// Matrix products by cuBLASLt on one stream. The algorithm of a product is the library's first suggestion for its
@@ -74,6 +81,7 @@ class Products {
     bool accumulate, tf32;
     Epilogue epilogue;
     uint32_t vector_alignment;
+    int64_t signs_ld;
     auto operator<=>(const Key&) const = default;
   };
   struct Chosen;
@@ -82,7 +90,7 @@ class Products {
   static std::string text(const Key& key);
   /// Without an epilogue, for groups that the library cannot do at once.
   bool run_each_group(const Product& product, const Context& context);
-  std::unique_ptr<Chosen> choose(const Key& key, void* vector) const;
+  std::unique_ptr<Chosen> choose(const Key& key, void* vector, void* signs) const;
 
   cublasLtHandle_t handle_ = nullptr;
   void* workspace_;

@@ -3,6 +3,7 @@
 #include <nvtx3/nvToolsExt.h>
 
 #include "cuda/launch.h"
+#include "cuda/losses.h"
 #include "framework/ops/ops.h"
 
 namespace mtrank::cuda {
@@ -53,6 +54,17 @@ Runner::Runner(const Plan& plan, const DeviceBindings& b, uint64_t seed)
     for (ValueId id : node.outputs) bound.out.push_back(view(id));
     nodes_.push_back(std::move(bound));
   }
+  for (const NodeRange& range : plan.together)
+    for (size_t n = range.begin; n < range.end; ++n) {
+      MTRANK_ASSERT(nodes_[n].node->op == &ops::loss);
+      nodes_[n].together = n == range.begin ? range.end - range.begin : 0;
+    }
+  signs_.resize(b.relus.size());
+  for (size_t f = 0; f < b.relus.size(); ++f) {
+    signs_[f] = {.bits = b.signs[f], .ld = b.relus[f].ld()};
+    for (const size_t n : {b.relus[f].forward, b.relus[f].product, b.relus[f].gradient})
+      nodes_[n].out[0].signs = &signs_[f];
+  }
 }
 
 DeviceView Runner::view(ValueId id) const {
@@ -95,11 +107,27 @@ DeviceView Runner::view(ValueId id) const {
   return view;
 }
 
+Call Runner::call(const Node& node, const Context& context) const {
+  return {*node.node, node.in, node.out, node.node->accumulate, plan_.capacity, seed_, context};
+}
+
+bool Runner::fused(size_t n) const {
+  const Node& node = nodes_[n];
+  return node.node->op == &ops::activation_gradient && node.out[0].signs && node.out[0].signs->applied;
+}
+
 void Runner::run(size_t begin, size_t end, const Context& context) const {
   for (size_t n = begin; n < end; ++n) {
     const Node& node = nodes_[n];
+    if (node.together == 0 || fused(n)) continue;
     nvtxRangePushA(node.node->op->name);
-    node.launch({*node.node, node.in, node.out, node.node->accumulate, plan_.capacity, seed_, context});
+    if (node.together == 1) {
+      node.launch(call(node, context));
+    } else {
+      std::vector<Call> calls;
+      for (size_t i = 0; i < node.together; ++i) calls.push_back(call(nodes_[n + i], context));
+      launch_losses(calls);
+    }
     nvtxRangePop();
   }
 }

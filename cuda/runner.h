@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cuda/call.h"
+#include "cuda/fusion.h"
 #include "framework/graph/plan.h"
 
 namespace mtrank::cuda {
@@ -14,9 +15,12 @@ struct DeviceBindings {
   std::span<const DeviceView> params, param_gradients, inputs, scalars, tables, sparse_gradients;
   std::span<const DeviceIds> ids;
   double* losses = nullptr;  ///< one each
+  std::span<const ReluFusion> relus;
+  std::span<void* const> signs;  ///< of each of them, ReluFusion::bytes at multiples of 256 bytes
 };
 
-/// A plan whose nodes know their arguments: launches them in order. The bound memory never moves.
+/// A plan whose nodes know their arguments: launches them in order. The bound memory never moves. Nodes that the plan
+/// runs together, which are losses, are launched with the first of them.
 class Runner {
  public:
   Runner(const Plan& plan, const DeviceBindings& bindings, uint64_t seed);
@@ -26,6 +30,8 @@ class Runner {
   size_t size() const { return nodes_.size(); }
   /// Launches nodes [begin, end) on the context's stream.
   void run(size_t begin, size_t end, const Context& context) const;
+  /// Whether a product that was launched before node n has done the node's work.
+  bool fused(size_t n) const;
   /// Where a value lies.
   DeviceView view(ValueId id) const;
 
@@ -34,13 +40,16 @@ class Runner {
     const OpNode* node;
     Launch launch;
     std::vector<DeviceView> in, out;
+    size_t together = 1;  ///< nodes launched with this one, itself included; 0: an earlier one's
   };
+  Call call(const Node& node, const Context& context) const;
   const Plan& plan_;
   const uint64_t seed_;
   std::vector<DeviceView> params_, gradients_, inputs_, scalars_, tables_, sparse_, losses_;
   std::vector<DeviceIds> ids_;
   std::byte* arena_;
   std::vector<Node> nodes_;
+  std::vector<ReluSigns> signs_;  // the nodes' views point to them
 };
 
 }  // namespace mtrank::cuda

@@ -67,7 +67,8 @@ void finish(const DeviceView& z, const DeviceView& y, int64_t rows, const float*
   });
 }
 
-/// The product with bias and ReLU fused where the library can; the rest by a kernel behind it.
+/// The product with bias, ReLU and the signs that its gradient needs fused where the library can; the rest by a kernel
+/// behind it.
 void wide_forward(const Call& call, const Shape& s, Activation activation) {
   const DeviceView &x = call.in[0], &w = call.in[1], &b = call.in[2], &y = call.out[0];
   const DeviceView& z = call.out[1] ? call.out[1] : y;
@@ -79,6 +80,11 @@ void wide_forward(const Call& call, const Shape& s, Activation activation) {
     return call.context.products->run(product, call.context);
   };
   const bool can_bias = !b || product.vector;
+  if (ReluSigns* signs = y.signs) {
+    product.signs = signs->bits, product.signs_ld = signs->ld;
+    signs->kept = can_bias && run(b ? Epilogue::bias_relu_signs : Epilogue::relu_signs);
+    if (signs->kept) return;
+  }
   if (activation == Activation::relu && z.data == y.data && can_bias && run(b ? Epilogue::bias_relu : Epilogue::relu))
     return;
   const bool biased = b && can_bias && run(Epilogue::bias);
@@ -149,7 +155,7 @@ void launches::linear(const Call& call) {
                  call.context);
 }
 
-/// dz [B, G N], W [G K, N] -> dx [B, G K].
+/// dz [B, G N], W [G K, N] -> dx [B, G K], or what lies behind dx's ReLU.
 void launches::linear_input_gradient(const Call& call) {
   const DeviceView &dz = call.in[0], &w = call.in[1], &dx = call.out[0];
   const int64_t groups = call.node.attributes.integer("groups", 1);
@@ -159,6 +165,13 @@ void launches::linear_input_gradient(const Call& call) {
   if (!narrow(s)) {
     Product product{s.rows, s.k, s.n, groups, operand(dz, s.n), weights(w, dz.dtype, s.k, true), operand(dx, s.k)};
     product.accumulate = accumulate;
+    if (ReluSigns* signs = dx.signs) {
+      product.signs = signs->bits, product.signs_ld = signs->ld;
+      product.epilogue = Epilogue::relu_gradient;
+      signs->applied = signs->kept && call.context.products->run(product, call.context);
+      if (signs->applied) return;
+      product.epilogue = Epilogue::none;
+    }
     call.context.products->run(product, call.context);
     return;
   }

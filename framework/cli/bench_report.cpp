@@ -125,13 +125,15 @@ std::vector<double> synthetic_ids_per_row(const Graph& graph, const Config& conf
 }
 
 std::vector<OpTime> time_by_op(const Plan& plan, const std::vector<double>& node_seconds,
-                               const std::vector<double>& ids_per_row, int64_t rows, int times) {
+                               const std::vector<double>& ids_per_row, int64_t rows, int times,
+                               const std::vector<uint8_t>& fused) {
   std::vector<OpTime> ops;
   for (size_t n = 0; n < plan.graph.nodes.size(); ++n) {
     const OpNode& node = plan.graph.nodes[n];
     auto at = std::find_if(ops.begin(), ops.end(), [&](const OpTime& op) { return op.name == node.op->name; });
     if (at == ops.end()) at = ops.insert(ops.end(), {node.op->name, 0, {}, 0});
     at->seconds += node_seconds[n];
+    if (!fused.empty() && fused[n]) continue;
     const NodeCost cost = node_cost(plan, node, rows, ids_per_row);
     for (int i = 0; i < times; ++i) at->cost += cost;
   }

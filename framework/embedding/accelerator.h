@@ -48,6 +48,7 @@ struct AcceleratorJob {
   std::optional<double> clip_norm;  ///< of the dense gradients
   ThreadPool* pool = nullptr;       ///< copies batches to where the device takes them from
   uint64_t seed = 0;                ///< of dropout and initial weights
+  bool fuse = true;                 ///< fuse a ReLU's gradient into a product, and losses into one launch: for tests
   bool graph = true;                ///< replay a captured graph; false: launch every kernel every time, same bits
 };
 
@@ -68,9 +69,11 @@ struct AcceleratorStep {
   double idle_seconds = 0;  ///< between the step before and this one: the device waited for the host or for the batch
 };
 
-/// Seconds a step by node of the training graph, and by phase (what is no node: copies, sort, updates).
+/// Seconds a step by node of the training graph, and by phase (what is no node: copies, sort, updates). Where one
+/// launch does several nodes' work, the first of them has its time.
 struct AcceleratorProfile {
   std::vector<double> node_seconds;
+  std::vector<uint8_t> fused;  ///< by node: it became a part of another, and costs nothing
   std::vector<std::pair<std::string, double>> phases;
 };
 

@@ -27,7 +27,7 @@ std::vector<Lifetime> lifetimes(const Plan& plan) {
   const Graph& graph = plan.graph;
   std::vector<int> index(graph.values.size(), -1);
   std::vector<Lifetime> lives;
-  auto touch = [&](ValueId id, size_t node) {
+  auto touch = [&](ValueId id, const NodeRange& nodes) {
     if (id == kNoValue) return;
     const ValueId root = graph.root(id);
     if (!in_arena(graph.value(root))) return;
@@ -36,15 +36,20 @@ std::vector<Lifetime> lifetimes(const Plan& plan) {
       at = static_cast<int>(lives.size());
       const int64_t bytes = round_up(
           plan.capacity * plan.place(root).ld * static_cast<int64_t>(dtype_size(plan.place(root).dtype)), kAlign);
-      lives.push_back({root, bytes, node, node});
+      lives.push_back({root, bytes, nodes.begin, nodes.begin});
     }
-    lives[static_cast<size_t>(at)].last = node;
+    lives[static_cast<size_t>(at)].last = nodes.end - 1;
   };
+  auto range = plan.together.begin();
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
-    for (ValueId id : graph.nodes[n].inputs) touch(id, n);
-    for (ValueId id : graph.nodes[n].outputs) touch(id, n);
+    while (range != plan.together.end() && range->end <= n) ++range;
+    const bool in_range = range != plan.together.end() && range->begin <= n;
+    const NodeRange nodes = in_range ? *range : NodeRange{n, n + 1};
+    for (ValueId id : graph.nodes[n].inputs) touch(id, nodes);
+    for (ValueId id : graph.nodes[n].outputs) touch(id, nodes);
   }
-  for (const NamedValue& output : graph.outputs) touch(output.value, graph.nodes.size());
+  const size_t after = graph.nodes.size();
+  for (const NamedValue& output : graph.outputs) touch(output.value, {after, after + 1});
   return lives;
 }
 
@@ -184,9 +189,10 @@ DType stored_as(const Value& value, DType plan) {
   return wide ? DType::bf16 : DType::f32;
 }
 
-Plan make_plan(Graph graph, int64_t capacity, DType dtype) {
+Plan make_plan(Graph graph, int64_t capacity, DType dtype, std::vector<NodeRange> together) {
   Plan plan;
   plan.graph = std::move(graph);
+  plan.together = std::move(together);
   plan.dtype = dtype;
   plan.capacity = capacity;
   plan.places.resize(plan.graph.values.size());

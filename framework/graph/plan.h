@@ -36,6 +36,11 @@ struct Life {
   int last = -1;
 };
 
+/// Nodes [begin, end).
+struct NodeRange {
+  size_t begin = 0, end = 0;
+};
+
 /// A weight that the matrix kernel wants packed once a step.
 struct PackedWeight {
   ValueId value = kNoValue;
@@ -64,11 +69,13 @@ struct Plan {
   size_t packed_bytes = 0;
   /// Every dense gradient has one writer, so adding one shard's to another's can happen in that writer.
   bool single_writers = true;
+  std::vector<NodeRange> together;  ///< nodes that may run at the same time: none overwrites what another reads
 
   const Place& place(ValueId id) const { return places[static_cast<size_t>(id)]; }
 };
 
-Plan make_plan(Graph graph, int64_t capacity, DType dtype = DType::f32);
+/// `together`: neighbours that are to run at the same time, each needing nothing that another of its range writes.
+Plan make_plan(Graph graph, int64_t capacity, DType dtype = DType::f32, std::vector<NodeRange> together = {});
 
 /// Every decision, one line a value, node and packed weight, in the order in which they run. Stable, for people and for
 /// golden tests. Offsets and sizes are bytes, leading dimensions elements.

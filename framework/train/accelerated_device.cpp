@@ -152,6 +152,7 @@ AcceleratorJob accelerator_job(const TrainJob& job) {
   out.seed = static_cast<uint64_t>(job.config.seed);
   out.pool = &job.pool;
   out.graph = job.graph;
+  out.fuse = job.fuse;
   return out;
 }
 

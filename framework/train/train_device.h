@@ -56,6 +56,7 @@ struct TrainJob {
   const int64_t& logical_shards;                     ///< read by the first step: a checkpoint may know better
   const std::map<std::string, double>& ids_per_row;  ///< by feature, as DataSize has them
   bool graph = true;                                 ///< AcceleratorJob::graph
+  bool fuse = true;                                  ///< AcceleratorJob::fuse
 };
 
 /// Whether train.device asks for an accelerator: `auto` does where there is one. Throws ConfigError where it asks for

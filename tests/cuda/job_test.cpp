@@ -14,6 +14,11 @@
 #include "models/layer.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
+#ifdef MTRANK_EMULATED
+#include <cublasLt.h>
+
+#include "tests/emulator/emulator.h"
+#endif
 
 /// A whole job on the GPU against the CPU: steps, scores, memory, and what must not change its bits.
 namespace mtrank {
@@ -21,6 +26,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr int64_t kRows = 70, kBatch = 16;
 /// Of weights in bf16: the first steps of Adam are as large whatever the gradient, so a small one counts by its sign.
@@ -52,14 +58,14 @@ class CudaJob : public TempDirTest {
 
   /// A device with a state of its own, that has trained for some steps.
   struct Run {
-    Run(CudaJob& test, DeviceKind kind, bool graph = true)
+    Run(CudaJob& test, DeviceKind kind, bool graph = true, bool fuse = true)
         : test_(test),
           config_(test.model_->config),
           graphs_(build_graphs(config_, table_rows(test.model_->data->transforms()))) {
       config_.train.device = kind;
       state_ = std::make_unique<ModelState>(config_, graphs_.training);
-      device_ = open_train_device(
-          {config_, graphs_, test.model_->data->schema(), *state_, test.pool_, shards_, test.ids_per_row_, graph});
+      device_ = open_train_device({config_, graphs_, test.model_->data->schema(), *state_, test.pool_, shards_,
+                                   test.ids_per_row_, graph, fuse});
       device_->initialize(static_cast<uint64_t>(config_.seed));
       source_ = test.model_->data->train({.batch_size = kBatch, .shuffle = true, .seed = 1});
     }
@@ -130,6 +136,29 @@ class CudaJob : public TempDirTest {
       EXPECT_LE(distance(static_cast<const float*>(on_gpu[t].data), static_cast<const float*>(on_cpu[t].data), n),
                 weight_bound)
           << on_cpu[t].name;
+    }
+  }
+
+  /// ReLU layers that are fused, alone and side by side, beside others that are not; two losses.
+  void use_wide_relus() {
+    use({.model = "{bottom: {type: mlp, from: features, hidden: [24, 130, 9]}, "
+                  "experts: {type: mmoe, from: bottom, experts: 2, hidden: [128, 128, 8]}}",
+         .tasks = "{click: {tower: {hidden: [20, 12]}}, buy: {only_when: click == 1, tower: {hidden: [12, 3]}}}"});
+  }
+  /// Steps that fuse against steps that do not. A library on a GPU may choose other algorithms for them.
+  void expect_like_unfused(double bound) {
+    for (const bool graph : {true, false}) {
+      Run fused(*this, DeviceKind::cuda, graph, true), plain(*this, DeviceKind::cuda, graph, false);
+      const std::vector<double> actual = fused.train(4), expected = plain.train(4);
+      ASSERT_EQ(actual.size(), expected.size());
+      for (size_t i = 0; i < expected.size(); ++i)
+        EXPECT_NEAR(actual[i], expected[i], bound * std::abs(expected[i])) << "loss " << i;
+#ifdef MTRANK_EMULATED
+      EXPECT_EQ(actual, expected);
+      EXPECT_EQ(fused.hash(), plain.hash());
+#endif
+      EXPECT_THAT(fused.device_->algorithms(), AllOf(HasSubstr("\"bias_relu_signs\""), HasSubstr("\"relu_gradient\"")));
+      EXPECT_THAT(plain.device_->algorithms(), Not(HasSubstr("\"relu_gradient\"")));
     }
   }
 
@@ -218,6 +247,37 @@ TEST_F(CudaJob, CapturedAndEagerStepsAgreeBitForBit) {
   EXPECT_EQ(captured.hash(), eager.hash());
 }
 
+TEST_F(CudaJob, FusedStepsAreThoseThatAreNot) {
+  use_wide_relus();
+  expect_like_unfused(1e-5);
+  model_->config.train.precision = Precision::bf16;
+  expect_like_unfused(2e-2);
+}
+
+TEST_F(CudaJob, FusedStepsFollowTheCpu) {
+  use_wide_relus();
+  expect_like_cpu(1e-5, 1e-3, 6);
+}
+
+#ifdef MTRANK_EMULATED
+/// What the library cannot fuse, forward or backward, is computed by kernels of our own.
+TEST_F(CudaJob, StepsThatTheLibraryWouldNotFuse) {
+  use_wide_relus();
+  for (const std::vector<uint32_t>& refused :
+       {std::vector<uint32_t>{CUBLASLT_EPILOGUE_RELU_AUX_BIAS}, std::vector<uint32_t>{CUBLASLT_EPILOGUE_DRELU}}) {
+    emulator::Settings settings = emulator::settings();
+    settings.refused = refused;
+    const emulator::WithSettings with(settings);
+    for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+      model_->config.train.precision = precision;
+      Run fused(*this, DeviceKind::cuda, true, true), plain(*this, DeviceKind::cuda, true, false);
+      EXPECT_EQ(fused.train(4), plain.train(4));
+      EXPECT_EQ(fused.hash(), plain.hash());
+    }
+  }
+}
+#endif
+
 TEST_F(CudaJob, StateGoesToTheHostAndBack) {
   Run whole(*this, DeviceKind::cuda), cut(*this, DeviceKind::cuda);
   whole.train(8);
@@ -289,6 +349,7 @@ TEST_F(CudaJob, RepeatsTheBatchesThatAreThere) {
 }
 
 TEST_F(CudaJob, TakesTheMemoryThatItsPlanSays) {
+  use_wide_relus();
   Run run(*this, DeviceKind::cpu);
   AcceleratorJob job = accelerator_job(
       {run.config_, run.graphs_, model_->data->schema(), *run.state_, pool_, run.shards_, ids_per_row_});

@@ -279,10 +279,11 @@ void require_memory(const Problem& p, const void* a, const void* b, const void* 
     require_device(p.desc.bias,
                    (static_cast<uint64_t>(last * p.desc.bias_stride) + p.bias_length()) * bytes_of(p.d.type),
                    "cublasLtMatmul, the bias");
-  if (p.aux())
-    require_device(p.desc.aux,
-                   static_cast<size_t>(last * p.desc.aux_stride + static_cast<int64_t>(p.n) * p.desc.aux_ld) / 8,
-                   "cublasLtMatmul, the epilogue's auxiliary buffer");
+  if (p.aux()) {
+    const int64_t row = (static_cast<int64_t>(p.m) + 127) / 128 * 128;  // whole units of 128 bits
+    const int64_t bits = last * p.desc.aux_stride + static_cast<int64_t>(p.n - 1) * p.desc.aux_ld + row;
+    require_device(p.desc.aux, static_cast<size_t>(bits) / 8, "cublasLtMatmul, the epilogue's auxiliary buffer");
+  }
 }
 
 /// What the epilogue makes of one element of the product; `gradient` sums for the bias.
@@ -451,6 +452,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   if (requested < 1) return CUBLAS_STATUS_INVALID_VALUE;
   Problem p{*desc, *a, *b, *c, *d};
   if (const cublasStatus_t status = check(p)) return status;
+  const std::vector<uint32_t>& refused = settings().refused;
+  if (std::find(refused.begin(), refused.end(), desc->epilogue) != refused.end()) return CUBLAS_STATUS_NOT_SUPPORTED;
   Algo algo;
   algo.id = desc->compute == CUBLAS_COMPUTE_32F ? 66 : 67;
   std::copy_n(preference->alignment, 4, algo.alignment);

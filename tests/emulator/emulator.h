@@ -24,6 +24,7 @@ struct Settings {
   size_t memory = size_t{8} << 30;  ///< bytes that the device pretends to have
   int devices = 1;
   int driver_version = 13000;
+  std::vector<uint32_t> refused;  ///< epilogues for which cuBLASLt's heuristic finds nothing
 };
 Settings& settings();
 

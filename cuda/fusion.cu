@@ -1,0 +1,112 @@
+#include "cuda/fusion.h"
+
+#include <algorithm>
+
+#include "cuda/launch.h"
+#include "cuda/narrow.h"
+#include "framework/ops/activation.h"
+#include "framework/ops/ops.h"
+
+namespace mtrank::cuda {
+namespace {
+
+constexpr int64_t kSignsAlign = 128;  // bits: the library's unit of rows and of groups
+
+/// The nodes that touch a value or a part of it, in order.
+using Touches = std::vector<std::vector<size_t>>;
+
+Touches touches_of(const Graph& graph) {
+  Touches touches(graph.values.size());
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    const auto touch = [&](ValueId id) {
+      if (id == kNoValue) return;
+      auto& nodes = touches[static_cast<size_t>(graph.root(id))];
+      if (nodes.empty() || nodes.back() != n) nodes.push_back(n);
+    };
+    for (ValueId id : graph.nodes[n].inputs) touch(id);
+    for (ValueId id : graph.nodes[n].outputs) touch(id);
+  }
+  return touches;
+}
+
+/// A linear node's product by the library, its columns `width` a group.
+bool wide(const Graph& graph, const OpNode& node, int64_t width) {
+  const Value& w = graph.value(node.inputs[1]);
+  const int64_t groups = node.attributes.integer("groups", 1);
+  return w.cols > kNarrow && w.rows / groups > kNarrow && (groups == 1 || width % kSignsAlign == 0);
+}
+
+bool is_relu(const OpNode& node) { return parse_activation(node.attributes.text("activation")) == Activation::relu; }
+
+bool has_own_memory(const Value& value) {
+  return value.batch && value.kind == ValueKind::gradient && value.base == kNoValue;
+}
+
+/// Whether `node`, an activation_gradient, can be a part of the product before it.
+bool find_relu(const Graph& graph, const Touches& touches, size_t n, ReluFusion& found) {
+  const OpNode& gradient = graph.nodes[n];
+  if (gradient.op != &ops::activation_gradient || !is_relu(gradient) || gradient.accumulate[0]) return false;
+  const ValueId dy = gradient.inputs[0], y = gradient.inputs[1], dz = gradient.outputs[0];
+  if (!has_own_memory(graph.value(dy)) || !has_own_memory(graph.value(dz))) return false;
+  // Nobody else sees dy, and dz begins here.
+  const auto &of_dy = touches[static_cast<size_t>(dy)], &of_dz = touches[static_cast<size_t>(dz)];
+  if (of_dy.size() != 2 || of_dy[1] != n || of_dz.front() != n) return false;
+  const OpNode& product = graph.nodes[of_dy[0]];
+  if (product.op != &ops::linear_input_gradient || product.accumulate[0] || product.outputs[0] != dy) return false;
+  const auto forward = std::find_if(graph.nodes.begin(), graph.nodes.end(), [&](const OpNode& node) {
+    return node.op == &ops::linear && node.outputs[0] == y;
+  });
+  if (forward == graph.nodes.end() || !is_relu(*forward) || forward->outputs[1] != kNoValue) return false;
+  const Value& product_weights = graph.value(product.inputs[1]);
+  if (!wide(graph, *forward, graph.value(forward->inputs[1]).cols) ||
+      !wide(graph, product, product_weights.rows / product.attributes.integer("groups", 1)))
+    return false;
+  found = {static_cast<size_t>(forward - graph.nodes.begin()), of_dy[0], n, graph.value(dz).cols};
+  return true;
+}
+
+/// Whether `node` reads or writes anything that a node of `range` writes.
+bool depends(const Graph& graph, const OpNode& node, const NodeRange& range) {
+  const auto uses = [&](ValueId written) {
+    const auto same = [&](ValueId id) { return id != kNoValue && graph.root(id) == graph.root(written); };
+    return written != kNoValue && (std::any_of(node.inputs.begin(), node.inputs.end(), same) ||
+                                   std::any_of(node.outputs.begin(), node.outputs.end(), same));
+  };
+  for (size_t n = range.begin; n < range.end; ++n)
+    if (std::any_of(graph.nodes[n].outputs.begin(), graph.nodes[n].outputs.end(), uses)) return true;
+  return false;
+}
+
+std::vector<NodeRange> find_losses(const Graph& graph) {
+  std::vector<NodeRange> found;
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    const OpNode& node = graph.nodes[n];
+    if (node.op != &ops::loss) continue;
+    if (found.empty() || found.back().end != n || depends(graph, node, found.back()))
+      found.push_back({n, n + 1});
+    else
+      ++found.back().end;
+  }
+  std::erase_if(found, [](const NodeRange& range) { return range.end - range.begin == 1; });
+  return found;
+}
+
+}  // namespace
+
+int64_t ReluFusion::ld() const { return round_up(cols, kSignsAlign); }
+
+Fusions fuse(Graph& graph) {
+  Fusions fusions;
+  const Touches touches = touches_of(graph);
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    ReluFusion relu;
+    if (!find_relu(graph, touches, n, relu)) continue;
+    const ValueId dz = graph.nodes[n].outputs[0];
+    graph.nodes[relu.product].outputs[0] = graph.nodes[n].inputs[0] = dz;
+    fusions.relus.push_back(relu);
+  }
+  fusions.losses = find_losses(graph);
+  return fusions;
+}
+
+}  // namespace mtrank::cuda

@@ -1,0 +1,177 @@
+#include "cuda/fusion.h"
+
+#include <gtest/gtest.h>
+
+#include "cuda/launch.h"
+#include "cuda/losses.h"
+#include "framework/graph/autodiff.h"
+#include "framework/ops/add.h"
+#include "framework/ops/linear.h"
+#include "framework/ops/loss.h"
+#include "framework/ops/losses/losses.h"
+#include "tests/cuda/device_array.h"
+
+/// What the GPU launches in other pieces than the graph lists it in. Whole steps are in job_test.cpp.
+namespace mtrank::cuda {
+namespace {
+
+using testing::DeviceArray;
+
+void add_loss(Builder& b, const std::string& task, ValueId logit) {
+  Builder::Scope scope(b, task);
+  const double p[] = {1.0, 0.0};
+  loss(b, "bce", p, task, logit, b.input("label", 1), b.input("weight", 1), b.scalar("scale"));
+}
+
+/// Layers of these widths one behind the other, then a logit.
+struct LayerOf {
+  int64_t width;
+  std::string activation = "relu";
+  int64_t groups = 1;
+};
+Graph chain(const std::vector<LayerOf>& layers) {
+  Graph graph;
+  Builder b(graph, true);
+  ValueId x = b.input("x", 16);
+  for (size_t i = 0; i < layers.size(); ++i)
+    x = dense(b, "layer" + std::to_string(i), x, layers[i].width, layers[i].activation, layers[i].groups);
+  add_loss(b, "click", dense(b, "logit", x, 1));
+  differentiate(graph);
+  return graph;
+}
+
+/// The columns of the ReLUs that are fused, from the last layer to the first.
+std::vector<int64_t> fused_columns(Graph graph) {
+  std::vector<int64_t> columns;
+  for (const ReluFusion& relu : fuse(graph).relus) columns.push_back(relu.cols);
+  return columns;
+}
+
+TEST(CudaFusion, FindsReluLayersThatWideLayersRead) {
+  using Columns = std::vector<int64_t>;
+  EXPECT_EQ(fused_columns(chain({{24}, {40}, {8}})), (Columns{40, 24})) << "the logit's product is narrow";
+  EXPECT_EQ(fused_columns(chain({{24}, {4}, {8}})), Columns{}) << "narrow on one side";
+  EXPECT_EQ(fused_columns(chain({{24, "gelu"}, {40, "none"}, {8}})), Columns{});
+  EXPECT_EQ(fused_columns(chain({{256}, {128, "relu", 2}, {24, "relu", 2}, {8}})), (Columns{256, 256}))
+      << "groups of 128 columns, not of 24";
+  EXPECT_EQ(fused_columns(chain({{64}, {40, "relu", 2}, {8}})), Columns{}) << "groups of 32 and 40 columns";
+}
+
+TEST(CudaFusion, LeavesReluLayersThatOthersReadAlone) {
+  Graph graph;
+  Builder b(graph, true);
+  const ValueId y = dense(b, "first", b.input("x", 16), 24, "relu");
+  const ValueId one = dense(b, "one", y, 8), other = dense(b, "other", y, 8);
+  add_loss(b, "click", dense(b, "logit", add(b, {one, other}), 1));
+  differentiate(graph);
+  EXPECT_EQ(fused_columns(graph), std::vector<int64_t>{}) << "their gradients are added";
+}
+
+TEST(CudaFusion, TheProductMakesWhatTheGradientDid) {
+  Graph graph = chain({{24}, {40}, {8}});
+  const Graph before = graph;
+  const Fusions fusions = fuse(graph);
+  ASSERT_EQ(fusions.relus.size(), 2u);
+  ASSERT_EQ(graph.nodes.size(), before.nodes.size());
+  for (const ReluFusion& relu : fusions.relus) {
+    const OpNode &product = graph.nodes[relu.product], &gradient = graph.nodes[relu.gradient];
+    EXPECT_EQ(graph.nodes[relu.forward].outputs[0], gradient.inputs[1]);
+    EXPECT_EQ(product.outputs[0], gradient.outputs[0]);
+    EXPECT_EQ(gradient.inputs[0], gradient.outputs[0]);
+    EXPECT_EQ(gradient.outputs, before.nodes[relu.gradient].outputs);
+    EXPECT_LT(relu.forward, relu.product);
+    EXPECT_LT(relu.product, relu.gradient);
+    EXPECT_EQ(relu.ld(), 128);
+    EXPECT_EQ(relu.bytes(5), 5u * 16);
+  }
+}
+
+/// Bytes of the arena that a value takes.
+std::pair<int64_t, int64_t> bytes_of(const Plan& plan, ValueId id) {
+  const Place& place = plan.place(id);
+  return {place.at, place.at + plan.capacity * place.ld * static_cast<int64_t>(dtype_size(place.dtype))};
+}
+
+/// Pairs of losses, one of which writes where the other reads or writes.
+int collisions(const Plan& plan, const NodeRange& range) {
+  const auto in_arena = [&](ValueId id) { return id != kNoValue && plan.place(id).region == Region::arena; };
+  int found = 0;
+  for (size_t writer = range.begin; writer < range.end; ++writer)
+    for (size_t other = range.begin; other < range.end; ++other) {
+      std::vector<ValueId> touched = plan.graph.nodes[other].inputs;
+      touched.insert(touched.end(), plan.graph.nodes[other].outputs.begin(), plan.graph.nodes[other].outputs.end());
+      for (ValueId out : plan.graph.nodes[writer].outputs)
+        for (ValueId id : touched) {
+          if (writer == other || !in_arena(out) || !in_arena(id)) continue;
+          const auto a = bytes_of(plan, out), b = bytes_of(plan, id);
+          found += a.first < b.second && b.first < a.second;
+        }
+    }
+  return found;
+}
+
+TEST(CudaFusion, LossesSideBySideHaveMemoryOfTheirOwn) {
+  Graph graph;
+  Builder b(graph, true);
+  const ValueId x = dense(b, "bottom", b.input("x", 16), 8, "tanh");
+  for (const char* task : {"a", "b", "c"}) {
+    const ValueId logit = dense(b, task, x, 1);
+    add_loss(b, std::string(task) + "0", logit);
+  }
+  std::vector<ValueId> logits;
+  for (const char* task : {"d", "e", "f"}) logits.push_back(dense(b, task, x, 1));
+  for (size_t t = 0; t < 3; ++t) add_loss(b, "after" + std::to_string(t), logits[t]);
+  // Without a backward half nothing else keeps their memory apart.
+  const Fusions fusions = fuse(graph);
+  ASSERT_EQ(fusions.losses.size(), 1u) << "the first two are not neighbours";
+  EXPECT_EQ(fusions.losses[0].end - fusions.losses[0].begin, 3u);
+  EXPECT_GT(collisions(make_plan(graph, 64), fusions.losses[0]), 0) << "one by one they may share memory";
+  const Plan plan = make_plan(graph, 64, DType::f32, fusions.losses);
+  EXPECT_EQ(collisions(plan, fusions.losses[0]), 0);
+}
+
+TEST(CudaFusion, LossesOfOneLaunchHaveTheBitsOfMany) {
+  if (!testing::has_device()) GTEST_SKIP() << "no device";
+  constexpr int64_t kRows = 2500, kOwn = 2311;
+  constexpr size_t kTasks = 70;  // more than one launch takes
+  const auto noise = [](int64_t n, unsigned seed, float low, float high) {
+    std::vector<float> values(static_cast<size_t>(n));
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = low + (high - low) * static_cast<float>((i * 2654435761u + seed * 40503u) % 1009) / 1008.0f;
+    return values;
+  };
+  DeviceArray<DeviceStep> step(std::vector<DeviceStep>{{1, 1, 0, kOwn}});
+  DeviceArray<std::byte> scratch(Context::kScratch);
+  DeviceArray<double> scale(std::vector<double>{0.125}), losses(2 * kTasks);
+  DeviceArray<float> z(noise(kRows * kTasks, 1, -4, 4)), y(noise(kRows, 2, 0, 1)), w(noise(kRows, 3, -0.5f, 1));
+  DeviceArray<float> dz(2 * kRows * kTasks);
+  Context context{.step = step.get(), .scratch = scratch.get()};
+  MTRANK_CUDA(cudaStreamCreate(&context.stream));
+  const auto column = [&](float* at) { return DeviceView{.data = at, .rows = kRows, .cols = 1, .ld = 1}; };
+
+  std::vector<OpNode> nodes;
+  std::vector<std::vector<DeviceView>> in, out;
+  for (size_t t = 0; t < 2 * kTasks; ++t) {
+    const auto all = all_losses();
+    nodes.push_back({&ops::loss, "", {}, {}, {0, 0}, {{"type", std::string(all[t % kTasks % all.size()].name)}}});
+    in.push_back({column(z.get() + t % kTasks * kRows), column(y.get()), column(w.get()), {.data = scale.get()}});
+    out.push_back({{.data = losses.get() + t}, column(dz.get() + t * kRows)});
+  }
+  std::vector<Call> calls;
+  for (size_t t = 0; t < 2 * kTasks; ++t)
+    calls.push_back({nodes[t], in[t], out[t], nodes[t].accumulate, kRows, 1, context});
+  testing::in_several_orders([&] {
+    launch_losses(std::span(calls).first(kTasks));
+    for (size_t t = kTasks; t < 2 * kTasks; ++t) launches::loss(calls[t]);
+    MTRANK_CUDA(cudaStreamSynchronize(context.stream));
+    const std::vector<double> sums = losses.values();
+    const std::vector<float> slopes = dz.values();
+    for (size_t t = 0; t < kTasks; ++t) EXPECT_EQ(sums[t], sums[kTasks + t]) << nodes[t].attributes.text("type");
+    EXPECT_TRUE(std::equal(slopes.begin(), slopes.begin() + kRows * kTasks, slopes.begin() + kRows * kTasks));
+    EXPECT_NE(sums[0], sums[1]);
+  });
+  cudaStreamDestroy(context.stream);
+}
+
+}  // namespace
+}  // namespace mtrank::cuda
