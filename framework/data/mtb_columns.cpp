@@ -91,7 +91,7 @@ class BlockEncoder {
     const char* values = out_.data() + begin;
     for (size_t r = 1; r < block_.rows(); ++r)
       if (std::memcmp(values, values + r * size, size) != 0) return false;
-    std::memcpy(&value, values, size);
+    if (block_.rows() > 0) std::memcpy(&value, values, size);
     return true;
   }
 
