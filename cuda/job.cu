@@ -266,15 +266,14 @@ void Job::make_workspace() {
 }
 
 /// A batch with longer lists than any before: everything that holds lists is made again, larger.
-void Job::make_room(const HostBatch& batch) {
-  if (work_->training_layout.holds(batch)) return;
+void Job::make_room(const HostBatch& batch, const StagedLayout& layout, std::vector<IdsRoom>& rooms) {
+  if (layout.holds(batch)) return;
   stream_.synchronize();
-  for (size_t f = 0; f < plan_.training_room.size(); ++f) {
-    IdsRoom& room = plan_.training_room[f];
-    if (!room.list) continue;
+  for (size_t f = 0; f < rooms.size(); ++f) {
+    if (!rooms[f].list) continue;
     const double ids = batch.ids[f].offsets[batch.rows] - batch.ids[f].offsets[0];
-    if (ids > static_cast<double>(work_->training_layout.ids()[f].capacity))
-      room.per_row = kMoreRoom * ids / static_cast<double>(job_.batch);
+    if (ids > static_cast<double>(layout.ids()[f].capacity))
+      rooms[f].per_row = kMoreRoom * ids / static_cast<double>(layout.rows());
   }
   require_room(plan_, Workspace(plan_), device_);
   make_workspace();
@@ -385,7 +384,7 @@ void Job::start(int s) {
 
 void Job::submit(const HostBatch& batch, int64_t step, double lr_factor) {
   MTRANK_ASSERT(batch.rows > 0 && batch.rows <= job_.batch);
-  make_room(batch);
+  make_room(batch, work_->training_layout, plan_.training_room);
   const int s = take_slot();
   stage(s, batch, step, lr_factor);
   start(s);
@@ -415,18 +414,8 @@ AcceleratorStep Job::collect() {
 }
 
 void Job::score(const HostBatch& batch, std::span<float* const> scores) {
+  make_room(batch, work_->scoring_layout, plan_.scoring_room);
   Workspace& work = *work_;
-  if (!work.scoring_layout.holds(batch)) {
-    for (size_t f = 0; f < plan_.scoring_room.size(); ++f)
-      if (plan_.scoring_room[f].list)
-        plan_.scoring_room[f].per_row = std::max(
-            plan_.scoring_room[f].per_row, kMoreRoom * (batch.ids[f].offsets[batch.rows] - batch.ids[f].offsets[0]) /
-                                               static_cast<double>(job_.eval_batch));
-    stream_.synchronize();
-    require_room(plan_, Workspace(plan_), device_);
-    make_workspace();
-    return score(batch, scores);
-  }
   Slot& slot = work.scoring_slot;
   slot.fill(batch, *job_.pool);
   *slot.extra<DeviceStep>() = {job_.seed, 0, batch.first_sample, batch.rows};
@@ -459,7 +448,7 @@ std::vector<float> Job::gradient() {
 
 AcceleratorProfile Job::profile(const HostBatch& batch, int64_t step) {
   MTRANK_ASSERT(under_way_.empty());
-  make_room(batch);
+  make_room(batch, work_->training_layout, plan_.training_room);
   stage(0, batch, step, 1);
   copies_.synchronize();
   stream_.synchronize();

@@ -93,7 +93,7 @@ class Job : public Accelerator {
   class Timer;
 
   void make_workspace();
-  void make_room(const HostBatch& batch);
+  void make_room(const HostBatch& batch, const StagedLayout& layout, std::vector<IdsRoom>& rooms);
   Context context(const DeviceStep* step);
   void stage(int slot, const HostBatch& batch, int64_t step, double lr_factor);
   void set_control(int slot, int64_t step, double lr_factor);

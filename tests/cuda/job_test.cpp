@@ -290,11 +290,20 @@ TEST_F(CudaJob, StateGoesToTheHostAndBack) {
 }
 
 TEST_F(CudaJob, ListsThatOutgrowTheirRoomChangeNothing) {
+  model_->config.eval.batch_size = kRows;
   Run roomy(*this, DeviceKind::cuda);
   ids_per_row_ = {{"items", 0.01}};
   Run tight(*this, DeviceKind::cuda);
   EXPECT_EQ(roomy.train(8), tight.train(8));
   EXPECT_EQ(roomy.hash(), tight.hash());
+
+  Batch batch;
+  ASSERT_TRUE(model_->data->eval(Part::train, kRows)->next(batch));
+  std::vector<std::vector<float>> expected, actual;
+  roomy.device_->forward().run(pool_, batch, expected);
+  tight.device_->forward().run(pool_, batch, actual);
+  EXPECT_EQ(actual, expected);
+  EXPECT_EQ(roomy.train(4), tight.train(4));
 }
 
 TEST_F(CudaJob, AStepThatIsNotFiniteChangesNothingNorDoesTheNext) {
