@@ -60,6 +60,7 @@ struct DeviceStep {
 };
 
 class Products;
+struct SideStream;
 
 /// What kernels are launched with. One a stream.
 struct Context {
@@ -67,8 +68,10 @@ struct Context {
   const DeviceStep* step = nullptr;  ///< device memory
   Products* products = nullptr;      ///< matrix products by cuBLASLt
   bool tf32 = false;
-  std::byte* scratch = nullptr;  ///< device memory that a kernel may use until the next one, kScratch bytes
-  static constexpr size_t kScratch = size_t{32} << 20;
+  std::byte* scratch = nullptr;      ///< device memory that a kernel may use until the next one, kScratch bytes
+  std::byte* workspace = nullptr;    ///< the same for the library's products, kWorkspace bytes
+  const SideStream* side = nullptr;  ///< for what can run beside something else; null: one after the other
+  static constexpr size_t kScratch = size_t{32} << 20, kWorkspace = size_t{32} << 20;
 
   /// `count` elements of it.
   template <class T>

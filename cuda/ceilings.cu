@@ -13,10 +13,9 @@ namespace cuda {
 namespace {
 
 constexpr int64_t kRowBytes[] = {64, 256, 512};
-constexpr int kBag = 64;    // rows that a warp gathers and adds up
-constexpr int kAhead = 8;   // of them at a time
-constexpr int kCopied = 4;  // pieces of 16 bytes that a thread copies
-constexpr size_t kBlasWorkspace = size_t{32} << 20;
+constexpr int kBag = 64;      // rows that a warp gathers and adds up
+constexpr int kAhead = 8;     // of them at a time
+constexpr int kCopied = 4;    // pieces of 16 bytes that a thread copies
 constexpr int kTogether = 4;  // products between two marks
 
 __device__ uint32_t mixed(uint64_t x) {
@@ -161,7 +160,7 @@ class Meter {
     std::vector<std::pair<Operand*, size_t>> places;
     for (Operand* o : {&product.a, &product.b, &product.d})
       places.emplace_back(o, memory.reserve("product", static_cast<size_t>(o->stride * s.groups) * dtype_size(dtype)));
-    const size_t workspace = memory.reserve("workspace", kBlasWorkspace);
+    const size_t workspace = memory.reserve("workspace", Context::kWorkspace);
     memory.allocate();
     for (const auto& [o, at] : places) {
       o->data = memory.at<void>(at);
@@ -170,8 +169,11 @@ class Meter {
       else
         fill(stream_, memory.at<float>(at), o->stride * s.groups);
     }
-    Products products(memory.at<void>(workspace), kBlasWorkspace);
-    const Context context{.stream = stream_, .products = &products, .tf32 = precision == "tf32"};
+    Products products;
+    const Context context{.stream = stream_,
+                          .products = &products,
+                          .tf32 = precision == "tf32",
+                          .workspace = memory.at<std::byte>(workspace)};
     const double time = seconds([&] {
       for (int i = 0; i < kTogether; ++i) products.run(product, context);
     });

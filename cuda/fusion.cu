@@ -77,15 +77,22 @@ bool depends(const Graph& graph, const OpNode& node, const NodeRange& range) {
   return false;
 }
 
-std::vector<NodeRange> find_losses(const Graph& graph) {
+/// Whether node n can join the range that ends before it.
+bool extends(const Graph& graph, const NodeRange& range, size_t n) {
+  const OpNode &first = graph.nodes[range.begin], &node = graph.nodes[n];
+  if (range.end != n || depends(graph, node, range)) return false;
+  if (node.op == &ops::loss) return first.op == &ops::loss;
+  return range.begin + 1 == n && first.op == &ops::linear_weight_gradient && node.op == &ops::linear_input_gradient &&
+         !depends(graph, first, {n, n + 1});
+}
+
+std::vector<NodeRange> find_together(const Graph& graph) {
   std::vector<NodeRange> found;
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
-    const OpNode& node = graph.nodes[n];
-    if (node.op != &ops::loss) continue;
-    if (found.empty() || found.back().end != n || depends(graph, node, found.back()))
-      found.push_back({n, n + 1});
-    else
+    if (!found.empty() && extends(graph, found.back(), n))
       ++found.back().end;
+    else
+      found.push_back({n, n + 1});
   }
   std::erase_if(found, [](const NodeRange& range) { return range.end - range.begin == 1; });
   return found;
@@ -105,7 +112,7 @@ Fusions fuse(Graph& graph) {
     graph.nodes[relu.product].outputs[0] = graph.nodes[n].inputs[0] = dz;
     fusions.relus.push_back(relu);
   }
-  fusions.losses = find_losses(graph);
+  fusions.together = find_together(graph);
   return fusions;
 }
 

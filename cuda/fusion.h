@@ -24,7 +24,9 @@ struct ReluFusion {
 
 struct Fusions {
   std::vector<ReluFusion> relus;
-  std::vector<NodeRange> losses;  ///< neighbours that are one launch
+  /// Neighbours that may run at the same time: losses, which are one launch; a weight gradient and the input gradient
+  /// behind it, which read the same dz.
+  std::vector<NodeRange> together;
 };
 
 /// Finds what can be fused. Where a product is to make dz itself, the graph's nodes then say so; there are as many

@@ -13,32 +13,8 @@
 namespace mtrank::cuda {
 namespace {
 
-constexpr size_t kBlasWorkspace = size_t{32} << 20;
 constexpr size_t kDriver = size_t{512} << 20;  // what the driver and the kernels' code take besides
 constexpr double kMoreRoom = 1.25;             // for lists, when a batch had too little
-
-std::vector<IdsRoom> room_of(const AcceleratorJob& job, const Plan& plan) {
-  std::vector<IdsRoom> room;
-  for (ValueId id : plan.ids) {
-    const std::string& name = plan.graph.value(id).name;
-    const auto found = std::find_if(job.ids.begin(), job.ids.end(), [&](const IdsRoom& r) { return r.name == name; });
-    MTRANK_ASSERT(found != job.ids.end());
-    room.push_back(*found);
-  }
-  return room;
-}
-
-Plan fused_plan(const AcceleratorJob& job, Fusions& fusions) {
-  Graph graph = job.training;
-  if (job.fuse) fusions = fuse(graph);
-  return make_plan(std::move(graph), job.batch, job.dtype, fusions.losses);
-}
-
-size_t result_bytes(const Plan& plan) { return sizeof(Outcome) + plan.graph.losses.size() * sizeof(double); }
-
-int64_t pooled_ld(const Value& value, DType dtype) {
-  return round_up(value.cols, 16 / static_cast<int64_t>(dtype_size(dtype)));
-}
 
 template <class T>
 __global__ void gather_column(const T* __restrict__ in, int64_t ld, float* __restrict__ out, int64_t rows) {
@@ -68,15 +44,15 @@ size_t bytes_of(const AcceleratorJob& job) {
 }
 
 /// What to say when a job does not fit: the numbers, and what would.
-void require_room(const JobPlan& plan, const Workspace& work, const Device& device) {
-  const size_t needed = plan.lasting.bytes() + work.memory.bytes() + kDriver, free = device.free_bytes();
+void require_room(const JobPlan& plan, const Workspace& work, size_t free, size_t total) {
+  const size_t needed = plan.lasting.bytes() + work.memory.bytes() + kDriver;
   if (needed <= free) return;
   AcceleratorJob smaller = plan.job;
   while (smaller.batch > 1 && bytes_of(smaller) + kDriver > free) smaller.batch /= 2;
   const bool fits = bytes_of(smaller) + kDriver <= free;
   throw ResourceError(
       "this job needs about " + gib(needed) + " of the GPU's memory (" + largest_regions(all_regions(plan, work)) +
-      ", …), and " + gib(free) + " of " + gib(device.total_bytes()) + " are free. " +
+      ", …), and " + gib(free) + " of " + gib(total) + " are free. " +
       (fits ? "train.batch_size: " + std::to_string(smaller.batch) + " would fit"
             : "Not even a batch of one row fits: use fewer rows (`ids: hash`, `min_count`), a smaller dim, or an "
               "optimizer with less state") +
@@ -84,122 +60,6 @@ void require_room(const JobPlan& plan, const Workspace& work, const Device& devi
 }
 
 }  // namespace
-
-JobPlan::JobPlan(const AcceleratorJob& j)
-    : job(j),
-      training(fused_plan(j, fusions)),
-      scoring(make_plan(j.scoring, j.eval_batch, j.dtype)),
-      model(j.model, *j.dense_optimizer, j.dtype == DType::bf16),
-      training_room(room_of(j, training)),
-      scoring_room(room_of(j, scoring)) {
-  model.reserve(lasting);
-  stopped_at = lasting.reserve("the rest", sizeof(uint32_t));
-  for (const EmbeddingTable* table : j.model.tables)
-    tables.push_back({.rows = table->rows(),
-                      .dim = table->dim(),
-                      .optimizer = &table->optimizer().info(),
-                      .moves_every_row = table->moves_every_row()});
-  const Graph& graph = training.graph;
-  for (const SparseGradient& sparse : graph.sparse_gradients) {
-    const auto table = std::find_if(graph.tables.begin(), graph.tables.end(),
-                                    [&](const TableWeight& t) { return t.value == sparse.table; });
-    table_of.push_back(static_cast<int>(table - graph.tables.begin()));
-    const auto ids = std::find(training.ids.begin(), training.ids.end(), sparse.ids);
-    ids_of.push_back(static_cast<int>(ids - training.ids.begin()));
-  }
-}
-
-Workspace::Workspace(const JobPlan& plan)
-    : training_layout(plan.training, plan.training_room, StepControl::bytes(plan.tables.size())),
-      scoring_layout(plan.scoring, plan.scoring_room, sizeof(DeviceStep)),
-      slots{{plan.training, training_layout}, {plan.training, training_layout}},
-      scoring_slot(plan.scoring, scoring_layout) {
-  for (Slot& slot : slots) slot.reserve(memory);
-  scoring_slot.reserve(memory);
-  arena_at_ = memory.reserve("activations", std::max(plan.training.arena_bytes, plan.scoring.arena_bytes));
-  for (const ReluFusion& relu : plan.fusions.relus)
-    signs_at_.push_back(memory.reserve("signs of ReLUs", relu.bytes(plan.training.capacity)));
-  const Graph& graph = plan.training.graph;
-  for (size_t f = 0; f < graph.sparse_gradients.size(); ++f) {
-    const ValueId id = graph.sparse_gradients[f].gradient;
-    const DType dtype = plan.training.place(id).dtype;
-    const int64_t ld = pooled_ld(graph.value(id), dtype);
-    pooled_at_.push_back(memory.reserve("gradients of pooled embeddings",
-                                        static_cast<size_t>(plan.training.capacity * ld) * dtype_size(dtype)));
-    const StagedLayout::Ids& ids = training_layout.ids()[static_cast<size_t>(plan.ids_of[f])];
-    features.push_back({plan.table_of[f], ids.list, ids.weighted, ids.capacity});
-  }
-  if (!features.empty())
-    sparse_at_ = memory.reserve("sorted ids", SparseUpdate::bytes(plan.tables, features, plan.training.capacity));
-  scratch_at_ = memory.reserve("working memory of kernels", Context::kScratch);
-  blas_at_ = memory.reserve("working memory of matrix products", kBlasWorkspace);
-  norms_at_ = memory.reserve("the rest", kNormBlocks * sizeof(double));
-  outcome_at_ = memory.reserve("the rest", result_bytes(plan.training));
-}
-
-void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
-  memory.allocate();
-  for (Slot& slot : slots) slot.bind(memory);
-  scoring_slot.bind(memory);
-  arena = memory.at<std::byte>(arena_at_);
-  scratch = memory.at<std::byte>(scratch_at_);
-  products.emplace(memory.at<void>(blas_at_), kBlasWorkspace);
-  norms = memory.at<double>(norms_at_);
-  outcome = memory.at<Outcome>(outcome_at_);
-  losses = reinterpret_cast<double*>(outcome + 1);
-  if (!features.empty())
-    sparse.emplace(plan.model.tables(), features, plan.training.capacity, memory.at<void>(sparse_at_), stream);
-
-  const Graph &training = plan.training.graph, &scoring = plan.scoring.graph;
-  for (size_t f = 0; f < features.size(); ++f) {
-    const ValueId id = training.sparse_gradients[f].gradient;
-    const DType dtype = plan.training.place(id).dtype;
-    pooled.push_back({.data = memory.at<void>(pooled_at_[f]),
-                      .rows = plan.training.capacity,
-                      .cols = training.value(id).cols,
-                      .ld = pooled_ld(training.value(id), dtype),
-                      .dtype = dtype,
-                      .largest = sparse->largest(static_cast<int>(f))});
-  }
-  DeviceBindings bindings;
-  bindings.arena = arena;
-  bindings.losses = losses;
-  const auto params = plan.model.params_of(training), gradients = plan.model.gradients_of(training);
-  const auto tables = plan.model.tables_of(training);
-  bindings.params = params;
-  bindings.param_gradients = gradients;
-  bindings.tables = tables;
-  bindings.sparse_gradients = pooled;
-  std::vector<void*> signs;
-  for (const size_t at : signs_at_) signs.push_back(memory.at<void>(at));
-  bindings.relus = plan.fusions.relus;
-  bindings.signs = signs;
-  for (int s = 0; s < Accelerator::kDepth; ++s) {
-    bindings.inputs = slots[s].inputs();
-    bindings.scalars = slots[s].scalars();
-    bindings.ids = slots[s].ids();
-    runners[s].emplace(plan.training, bindings, plan.job.seed);
-  }
-  const auto scored_params = plan.model.params_of(scoring), scored_tables = plan.model.tables_of(scoring);
-  scorer.emplace(plan.scoring,
-                 DeviceBindings{.arena = arena,
-                                .params = scored_params,
-                                .param_gradients = {},
-                                .inputs = scoring_slot.inputs(),
-                                .scalars = {},
-                                .tables = scored_tables,
-                                .sparse_gradients = {},
-                                .ids = scoring_slot.ids(),
-                                .relus = {},
-                                .signs = {}},
-                 plan.job.seed);
-}
-
-std::vector<DeviceIds> Workspace::looked_up(const JobPlan& plan, int slot) const {
-  std::vector<DeviceIds> ids;
-  for (const int at : plan.ids_of) ids.push_back(slots[slot].ids()[static_cast<size_t>(at)]);
-  return ids;
-}
 
 /// The time between marks on a stream, by node and by name.
 class Job::Timer {
@@ -241,13 +101,15 @@ class Job::Timer {
   AcceleratorProfile profile_;
 };
 
-Job::Job(AcceleratorJob job) : job_(std::move(job)), plan_(job_), result_bytes_(result_bytes(plan_.training)) {
-  const Workspace layout(plan_);
-  require_room(plan_, layout, device_);
+Job::Job(AcceleratorJob job)
+    : job_(std::move(job)),
+      available_(device_.free_bytes()),
+      plan_(job_),
+      result_bytes_(static_cast<size_t>(round_up(static_cast<int64_t>(plan_.result_bytes()), 64))) {
+  require_room(plan_, Workspace(plan_), available_, device_.total_bytes());
   plan_.lasting.allocate();
   plan_.model.bind(plan_.lasting, stream_);
   MTRANK_CUDA(cudaMemsetAsync(plan_.lasting.at<void>(plan_.stopped_at), 0, sizeof(uint32_t), stream_));
-  result_bytes_ = static_cast<size_t>(round_up(static_cast<int64_t>(result_bytes_), 64));
   results_ = PinnedMemory(kDepth * result_bytes_);
   scores_ = PinnedMemory(plan_.scoring.graph.outputs.size() * static_cast<size_t>(job_.eval_batch) * sizeof(float));
   make_workspace();
@@ -275,12 +137,17 @@ void Job::make_room(const HostBatch& batch, const StagedLayout& layout, std::vec
     if (ids > static_cast<double>(layout.ids()[f].capacity))
       rooms[f].per_row = kMoreRoom * ids / static_cast<double>(layout.rows());
   }
-  require_room(plan_, Workspace(plan_), device_);
+  require_room(plan_, Workspace(plan_), available_, device_.total_bytes());
   make_workspace();
 }
 
-Context Job::context(const DeviceStep* step) {
-  return {.stream = stream_, .step = step, .products = &*work_->products, .tf32 = job_.tf32, .scratch = work_->scratch};
+Context Job::context(const DeviceStep* step) const {
+  return {.stream = stream_,
+          .step = step,
+          .products = &work_->products,
+          .tf32 = job_.tf32,
+          .scratch = work_->scratch,
+          .workspace = work_->workspace};
 }
 
 void Job::upload() { plan_.model.upload(stream_); }
@@ -314,6 +181,7 @@ void Job::copy_to_device(int s, size_t bytes) {
 /// Everything a step does on the device. With a timer nothing overlaps.
 void Job::launch_step(int s, Timer* timer) {
   Workspace& work = *work_;
+  const bool overlap = job_.launch.overlap && !timer;
   const auto* control = work.slots[s].extra_on_device<StepControl>();
   const auto phase = [&](const char* name) {
     if (timer) timer->phase(name);
@@ -322,15 +190,16 @@ void Job::launch_step(int s, Timer* timer) {
   phase("unpack inputs");
   if (work.sparse) {
     work.sparse->begin(stream_);
-    if (!timer) {
+    if (overlap) {
       forked_.record(stream_);
-      forked_.hold(side_);
+      forked_.hold(sorting_);
     }
-    work.sparse->prepare(timer ? stream_ : side_, work.looked_up(plan_, s), &control->step);
-    if (!timer) sorted_.record(side_);
+    work.sparse->prepare(overlap ? sorting_ : stream_, work.looked_up(plan_, s), &control->step);
+    if (overlap) sorted_.record(sorting_);
     phase("sort ids");
   }
-  const Context with = context(&control->step);
+  Context with = context(&control->step);
+  if (overlap) with.side = &work.side;
   const Runner& runner = *work.runners[s];
   for (size_t n = 0; n < runner.size(); ++n) {
     runner.run(n, n + 1, with);
@@ -340,7 +209,7 @@ void Job::launch_step(int s, Timer* timer) {
       timer->node(n);
   }
   squared_norm(stream_, plan_.model.gradient(), plan_.model.elements(), work.norms);
-  if (work.sparse && !timer) sorted_.hold(stream_);
+  if (work.sparse && overlap) sorted_.hold(stream_);
   verdict(stream_, work.norms, work.losses, static_cast<int>(plan_.training.graph.losses.size()),
           work.sparse ? work.sparse->limits() : SparseLimits{},
           job_.clip_norm.value_or(std::numeric_limits<double>::infinity()),
@@ -356,7 +225,7 @@ void Job::launch_step(int s, Timer* timer) {
 
 void Job::run_step(int s) {
   Workspace& work = *work_;
-  if (!job_.graph || !work.warm[s]) {
+  if (!job_.launch.graph || !work.warm[s]) {
     launch_step(s, nullptr);
     work.warm[s] = true;
   } else {
@@ -376,8 +245,7 @@ int Job::take_slot() {
 void Job::start(int s) {
   begun_[s].record(stream_);
   run_step(s);
-  MTRANK_CUDA(
-      cudaMemcpyAsync(outcome(s), work_->outcome, result_bytes(plan_.training), cudaMemcpyDeviceToHost, stream_));
+  MTRANK_CUDA(cudaMemcpyAsync(outcome(s), work_->outcome, plan_.result_bytes(), cudaMemcpyDeviceToHost, stream_));
   done_[started_++ % (kDepth + 1)].record(stream_);
   under_way_.push_back(s);
 }
@@ -462,12 +330,7 @@ AcceleratorProfile Job::profile(const HostBatch& batch, int64_t step) {
 
 std::vector<AcceleratorRegion> Job::memory() const { return all_regions(plan_, *work_); }
 
-std::string Job::algorithms() const {
-  std::string list = work_->products->describe();
-  if (!list.empty()) list.pop_back();
-  std::replace(list.begin(), list.end(), '\n', ',');
-  return "[" + list + "]";
-}
+std::string Job::algorithms() const { return work_->products.describe(); }
 
 }  // namespace mtrank::cuda
 

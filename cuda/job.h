@@ -2,75 +2,18 @@
 
 #include <deque>
 #include <memory>
-#include <optional>
 
-#include "cuda/call.h"
 #include "cuda/device.h"
-#include "cuda/embedding/sparse_update.h"
-#include "cuda/fusion.h"
-#include "cuda/graph.h"
-#include "cuda/memory.h"
-#include "cuda/model.h"
-#include "cuda/products.h"
-#include "cuda/runner.h"
-#include "cuda/staging.h"
-#include "cuda/updates.h"
-#include "framework/embedding/accelerator.h"
-#include "framework/graph/plan.h"
+#include "cuda/workspace.h"
 
 namespace mtrank::cuda {
-
-/// What a job computes, and where everything it needs will lie: made without a device.
-class JobPlan {
- public:
-  explicit JobPlan(const AcceleratorJob& job);
-
-  const AcceleratorJob& job;
-  Fusions fusions;  ///< of the training plan
-  Plan training, scoring;
-  DeviceModel model;
-  DeviceMemory lasting;  ///< weights, state, gradients
-  size_t stopped_at;     ///< a word of it: see verdict()
-
-  std::vector<IdsRoom> training_room, scoring_room;  ///< by id input of the plans
-  std::vector<DeviceTable> tables;                   ///< without addresses
-  std::vector<int> table_of, ids_of;                 ///< by sparse gradient: its table, its place among the plan's ids
-};
-
-/// What a batch's size decides: staging, activations, sorted ids. Made again, larger, for a batch that does not fit.
-class Workspace {
- public:
-  /// Lays everything out.
-  explicit Workspace(const JobPlan& plan);
-  /// Takes the memory and binds all of it.
-  void allocate(const JobPlan& plan, cudaStream_t stream);
-  /// The ids of a slot, by feature.
-  std::vector<DeviceIds> looked_up(const JobPlan& plan, int slot) const;
-
-  StagedLayout training_layout, scoring_layout;
-  Slot slots[Accelerator::kDepth], scoring_slot;
-  DeviceMemory memory;
-  std::vector<DeviceFeature> features;  ///< by sparse gradient
-  std::vector<DeviceView> pooled;
-  std::optional<SparseUpdate> sparse;
-  std::optional<Runner> runners[Accelerator::kDepth], scorer;
-  std::optional<Products> products;
-  std::byte *arena = nullptr, *scratch = nullptr;
-  double *norms = nullptr, *losses = nullptr;  ///< losses lie behind the outcome
-  Outcome* outcome = nullptr;
-  Captured graphs[Accelerator::kDepth];  ///< one a slot: captured arguments never change
-  bool warm[Accelerator::kDepth] = {};   ///< a step ran eagerly: the products have their algorithms
-
- private:
-  size_t arena_at_ = 0, sparse_at_ = 0, scratch_at_ = 0, blas_at_ = 0, norms_at_ = 0, outcome_at_ = 0;
-  std::vector<size_t> pooled_at_, signs_at_;
-};
 
 /// An Accelerator on one NVIDIA GPU.
 ///
 /// A step: the batch goes to page-locked memory and, on a stream of its own, to one of two slots on the device, while
-/// the step before still runs. Then one captured graph: ids are sorted on a side stream under the forward pass; losses,
-/// gradients, norm, verdict, updates. No size known to the host alone, no wait, no allocation inside.
+/// the step before still runs. Then one captured graph: ids are sorted on a stream of their own under the forward pass;
+/// losses, gradients, those of weights beside those of inputs, norm, verdict, updates. No size known to the host alone,
+/// no wait, no allocation inside.
 class Job : public Accelerator {
  public:
   explicit Job(AcceleratorJob job);
@@ -94,7 +37,7 @@ class Job : public Accelerator {
 
   void make_workspace();
   void make_room(const HostBatch& batch, const StagedLayout& layout, std::vector<IdsRoom>& rooms);
-  Context context(const DeviceStep* step);
+  Context context(const DeviceStep* step) const;
   void stage(int slot, const HostBatch& batch, int64_t step, double lr_factor);
   void set_control(int slot, int64_t step, double lr_factor);
   void copy_to_device(int slot, size_t bytes);
@@ -106,8 +49,9 @@ class Job : public Accelerator {
 
   AcceleratorJob job_;
   Device device_;
+  const size_t available_;  ///< bytes, before this job takes any
   JobPlan plan_;
-  Stream stream_, side_, copies_;
+  Stream stream_, sorting_, copies_;
   Event forked_, sorted_, copied_[kDepth], begun_[kDepth]{Event(true), Event(true)};
   Event done_[kDepth + 1]{Event(true), Event(true), Event(true)};  ///< by step: the one before is still wanted
   std::unique_ptr<Workspace> work_;

@@ -107,9 +107,7 @@ struct Products::Chosen {
   cublasLtMatmulHeuristicResult_t result{};
 };
 
-Products::Products(void* workspace, size_t bytes) : workspace_(workspace), workspace_bytes_(bytes) {
-  MTRANK_CUDA(cublasLtCreate(&handle_));
-}
+Products::Products() { MTRANK_CUDA(cublasLtCreate(&handle_)); }
 
 Products::~Products() { cublasLtDestroy(handle_); }
 
@@ -165,7 +163,7 @@ std::unique_ptr<Products::Chosen> Products::choose(const Key& key, void* vector,
   cublasLtMatmulPreference_t preferred = nullptr;
   MTRANK_CUDA(cublasLtMatmulPreferenceCreate(&preferred));
   const Preference preference(preferred);
-  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes_);
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, Context::kWorkspace);
   // Of the ways to add up a split k, only the one that adds f32 in a second kernel, in order.
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
       static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
@@ -206,7 +204,7 @@ bool Products::run(const Product& p, const Context& context) {
   const float alpha = 1, beta = p.accumulate ? 1 : 0;
   MTRANK_CUDA(cublasLtMatmul(handle_, chosen->descriptor.get(), &alpha, p.b.data, chosen->a.get(), p.a.data,
                              chosen->b.get(), &beta, p.d.data, chosen->d.get(), p.d.data, chosen->d.get(),
-                             &chosen->result.algo, workspace_, workspace_bytes_, context.stream));
+                             &chosen->result.algo, context.workspace, Context::kWorkspace, context.stream));
   return true;
 }
 
@@ -241,12 +239,13 @@ std::string Products::text(const Key& key) {
 
 std::string Products::describe() const {
   std::ostringstream out;
+  out << "[";
   for (const auto& [key, chosen] : chosen_) {
-    std::string line = text(key);
-    line.pop_back();
-    out << line << ",\"algorithm\":";
+    std::string product = text(key);
+    product.pop_back();
+    out << (out.tellp() > 1 ? "," : "") << product << ",\"algorithm\":";
     if (!chosen) {
-      out << "null}\n";  // the epilogue is a kernel of our own
+      out << "null}";  // the epilogue is a kernel of our own
       continue;
     }
     const cublasLtMatmulAlgo_t& algorithm = chosen->result.algo;
@@ -255,8 +254,9 @@ std::string Products::describe() const {
         << ",\"stages\":" << get<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_STAGES_ID)
         << ",\"split_k\":" << get<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM)
         << ",\"reduction\":" << get<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME)
-        << ",\"workspace\":" << chosen->result.workspaceSize << "}\n";
+        << ",\"workspace\":" << chosen->result.workspaceSize << "}";
   }
+  out << "]";
   return out.str();
 }
 

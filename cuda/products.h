@@ -48,13 +48,12 @@ struct Product {
   int64_t signs_ld = 0;
 };
 
-/// Matrix products by cuBLASLt on one stream. The algorithm of a product is the library's first suggestion for its
+/// Matrix products by cuBLASLt. The algorithm of a product is the library's first suggestion for its
 /// shape, never a matter of timing, and never one that adds in an order that varies: the same bits on every run with
 /// the same library on the same GPU.
 class Products {
  public:
-  /// `workspace` is device memory that only these products use, at a multiple of 256 bytes.
-  Products(void* workspace, size_t bytes);
+  Products();
   Products(const Products&) = delete;
   Products& operator=(const Products&) = delete;
   ~Products();
@@ -64,7 +63,7 @@ class Products {
   /// shape where the library cannot multiply at all.
   bool run(const Product& product, const Context& context);
 
-  /// One line of JSON for every product that was run: its shape and the algorithm chosen.
+  /// JSON list of the products that were run: their shapes and the algorithms chosen.
   std::string describe() const;
 
  private:
@@ -93,8 +92,6 @@ class Products {
   std::unique_ptr<Chosen> choose(const Key& key, void* vector, void* signs) const;
 
   cublasLtHandle_t handle_ = nullptr;
-  void* workspace_;
-  size_t workspace_bytes_;
   std::map<Key, std::unique_ptr<Chosen>> chosen_;  // null: the library has none
 };
 

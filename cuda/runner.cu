@@ -54,11 +54,17 @@ Runner::Runner(const Plan& plan, const DeviceBindings& b, uint64_t seed)
     for (ValueId id : node.outputs) bound.out.push_back(view(id));
     nodes_.push_back(std::move(bound));
   }
-  for (const NodeRange& range : plan.together)
+  for (const NodeRange& range : plan.together) {
+    if (nodes_[range.begin].node->op == &ops::linear_weight_gradient) {
+      MTRANK_ASSERT(range.end - range.begin == 2);
+      nodes_[range.begin].forks = nodes_[range.begin + 1].joins = true;
+      continue;
+    }
     for (size_t n = range.begin; n < range.end; ++n) {
       MTRANK_ASSERT(nodes_[n].node->op == &ops::loss);
-      nodes_[n].together = n == range.begin ? range.end - range.begin : 0;
+      nodes_[n].launched = n == range.begin ? range.end - range.begin : 0;
     }
+  }
   signs_.resize(b.relus.size());
   for (size_t f = 0; f < b.relus.size(); ++f) {
     signs_[f] = {.bits = b.signs[f], .ld = b.relus[f].ld()};
@@ -116,18 +122,31 @@ bool Runner::fused(size_t n) const {
   return node.node->op == &ops::activation_gradient && node.out[0].signs && node.out[0].signs->applied;
 }
 
+void Runner::launch(size_t n, const Context& context) const {
+  const Node& node = nodes_[n];
+  if (node.launched == 1) return node.launch(call(node, context));
+  std::vector<Call> calls;
+  for (size_t i = 0; i < node.launched; ++i) calls.push_back(call(nodes_[n + i], context));
+  launch_losses(calls);
+}
+
 void Runner::run(size_t begin, size_t end, const Context& context) const {
   for (size_t n = begin; n < end; ++n) {
     const Node& node = nodes_[n];
-    if (node.together == 0 || fused(n)) continue;
+    if (node.launched == 0 || fused(n)) continue;
     nvtxRangePushA(node.node->op->name);
-    if (node.together == 1) {
-      node.launch(call(node, context));
+    const SideStream* side = context.side;
+    if (side && node.forks) {
+      Context aside = context;
+      aside.stream = side->stream, aside.scratch = side->scratch, aside.workspace = side->workspace;
+      side->forked.record(context.stream);
+      side->forked.hold(aside.stream);
+      launch(n, aside);
+      side->done.record(aside.stream);
     } else {
-      std::vector<Call> calls;
-      for (size_t i = 0; i < node.together; ++i) calls.push_back(call(nodes_[n + i], context));
-      launch_losses(calls);
+      launch(n, context);
     }
+    if (side && node.joins) side->done.hold(context.stream);
     nvtxRangePop();
   }
 }

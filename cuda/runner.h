@@ -5,9 +5,17 @@
 
 #include "cuda/call.h"
 #include "cuda/fusion.h"
+#include "cuda/memory.h"
 #include "framework/graph/plan.h"
 
 namespace mtrank::cuda {
+
+/// A second stream, with working memory of its own.
+struct SideStream {
+  Stream stream;
+  Event forked, done;
+  std::byte *scratch = nullptr, *workspace = nullptr;  ///< Context::scratch, Context::workspace
+};
 
 /// What a plan's values are bound to on the device.
 struct DeviceBindings {
@@ -19,8 +27,9 @@ struct DeviceBindings {
   std::span<void* const> signs;  ///< of each of them, ReluFusion::bytes at multiples of 256 bytes
 };
 
-/// A plan whose nodes know their arguments: launches them in order. The bound memory never moves. Nodes that the plan
-/// runs together, which are losses, are launched with the first of them.
+/// A plan whose nodes know their arguments: launches them in order. The bound memory never moves. Of what the plan runs
+/// together, losses are launched with the first of them, and a weight gradient runs beside the input gradient behind it
+/// where the context has a side stream.
 class Runner {
  public:
   Runner(const Plan& plan, const DeviceBindings& bindings, uint64_t seed);
@@ -28,7 +37,7 @@ class Runner {
   Runner& operator=(const Runner&) = delete;
 
   size_t size() const { return nodes_.size(); }
-  /// Launches nodes [begin, end) on the context's stream.
+  /// Launches nodes [begin, end) on the context's stream, which waits for what ran beside them.
   void run(size_t begin, size_t end, const Context& context) const;
   /// Whether a product that was launched before node n has done the node's work.
   bool fused(size_t n) const;
@@ -40,9 +49,12 @@ class Runner {
     const OpNode* node;
     Launch launch;
     std::vector<DeviceView> in, out;
-    size_t together = 1;  ///< nodes launched with this one, itself included; 0: an earlier one's
+    size_t launched = 1;  ///< nodes launched with this one, itself included; 0: an earlier one's
+    bool forks = false;   ///< runs beside the next node
+    bool joins = false;   ///< is that next node
   };
   Call call(const Node& node, const Context& context) const;
+  void launch(size_t n, const Context& context) const;
   const Plan& plan_;
   const uint64_t seed_;
   std::vector<DeviceView> params_, gradients_, inputs_, scalars_, tables_, sparse_, losses_;

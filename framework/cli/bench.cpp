@@ -38,7 +38,9 @@ Run bench_command(CLI::App& app) {
       ->check(CLI::PositiveNumber);
   app.add_option("--steps", options->steps, "timed steps, of which the median counts: 9 on the CPU, 60 on a GPU")
       ->check(CLI::PositiveNumber);
-  app.add_flag("!--no-graph", options->graph, "on a GPU: launch kernels one by one");
+  app.add_flag("!--no-graph", options->launch.graph, "on a GPU: launch kernels one by one");
+  app.add_flag("!--no-overlap", options->launch.overlap,
+               "on a GPU: one kernel after the other, nothing on a stream of its own");
   app.add_flag("--profile", options->profile,
                "on a GPU: also the time, bytes and FLOPs of every op beside what the device's ceilings allow");
   app.add_flag("--ceilings", options->ceilings,

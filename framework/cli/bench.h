@@ -23,7 +23,8 @@ struct BenchOptions {
   std::string device;
   std::optional<int64_t> batch, rows_cap, steps;
   int threads = 0;
-  bool graph = true, profile = false, ceilings = false;
+  LaunchOptions launch;
+  bool profile = false, ceilings = false;
   int64_t ceiling_size = 8192;
   std::string json, data;
   IdLaw ids;

@@ -29,7 +29,7 @@ struct Bench {
         pool(options.threads > 0 ? options.threads : static_cast<int>(c.train.threads.value_or(host_cores()))),
         state(c, graphs.training),
         ids_per_row(SyntheticBatches::list_lengths(c)),
-        job(accelerator_job({c, graphs, data.schema(), state, pool, shards, ids_per_row, options.graph})),
+        job(accelerator_job({c, graphs, data.schema(), state, pool, shards, ids_per_row, options.launch})),
         plan(make_plan(graphs.training, c.train.batch_size, job.dtype)),
         batches(c, plan, data.schema()),
         device(open_accelerator(job)) {

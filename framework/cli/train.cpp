@@ -35,7 +35,7 @@ Run train_command(CLI::App& app) {
   app.add_option("--out", options.out, "run directory: made, or empty, or continued with --resume")->required();
   app.add_flag("--resume", options.resume, "continue from the newest checkpoint in --out, if there is one");
   app.add_option("--device", arguments->device, "auto, cpu or cuda");
-  app.add_flag("!--no-graph", options.graph, "on a GPU: launch kernels one by one, for debugging; same bits");
+  app.add_flag("!--no-graph", options.launch.graph, "on a GPU: launch kernels one by one, for debugging; same bits");
   app.add_option("--seed", arguments->seed, "short for --set seed=N");
   app.add_option("--threads", arguments->threads, "how many; results do not depend on it");
   app.add_option("--set", options.overrides, "override a key: a.b=c; null removes it")

@@ -35,6 +35,14 @@ struct IdsRoom {
   double per_row = 1;  ///< list: ids a row, on the average of a batch
 };
 
+/// How the kernels of a step are launched: the same bits either way, but for products that the library does with
+/// another algorithm when something is fused into them.
+struct LaunchOptions {
+  bool graph = true;    ///< replay a captured graph; false: launch every kernel every time
+  bool overlap = true;  ///< several streams; false: one kernel after the other
+  bool fuse = true;     ///< a ReLU's gradient is part of a product, losses are one launch; false: for tests
+};
+
 /// What a job asks of an accelerator. What it points to lives as long as the accelerator.
 struct AcceleratorJob {
   Graph training, scoring;
@@ -48,8 +56,7 @@ struct AcceleratorJob {
   std::optional<double> clip_norm;  ///< of the dense gradients
   ThreadPool* pool = nullptr;       ///< copies batches to where the device takes them from
   uint64_t seed = 0;                ///< of dropout and initial weights
-  bool fuse = true;                 ///< fuse a ReLU's gradient into a product, and losses into one launch: for tests
-  bool graph = true;                ///< replay a captured graph; false: launch every kernel every time, same bits
+  LaunchOptions launch;
 };
 
 /// A batch on the host; need not outlive the call it is given to. In the order of a plan's inputs, ids and scalars.

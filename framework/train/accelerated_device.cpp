@@ -151,8 +151,7 @@ AcceleratorJob accelerator_job(const TrainJob& job) {
   out.clip_norm = job.config.train.clip_norm;
   out.seed = static_cast<uint64_t>(job.config.seed);
   out.pool = &job.pool;
-  out.graph = job.graph;
-  out.fuse = job.fuse;
+  out.launch = job.launch;
   return out;
 }
 

@@ -6,6 +6,7 @@
 
 #include "framework/config/config.h"
 #include "framework/core/thread_pool.h"
+#include "framework/embedding/accelerator.h"
 #include "framework/serving/forward.h"
 #include "framework/train/memory_plan.h"
 #include "framework/train/model_state.h"
@@ -55,8 +56,7 @@ struct TrainJob {
   ThreadPool& pool;
   const int64_t& logical_shards;                     ///< read by the first step: a checkpoint may know better
   const std::map<std::string, double>& ids_per_row;  ///< by feature, as DataSize has them
-  bool graph = true;                                 ///< AcceleratorJob::graph
-  bool fuse = true;                                  ///< AcceleratorJob::fuse
+  LaunchOptions launch = {};
 };
 
 /// Whether train.device asks for an accelerator: `auto` does where there is one. Throws ConfigError where it asks for

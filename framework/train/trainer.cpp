@@ -102,7 +102,7 @@ class Trainer {
         memory_(checked_memory(config, data_size_, graphs_, pool_.threads())),
         weights_(config, graphs_.training),
         device_(open_train_device({config, graphs_, data_.schema(), weights_, pool_, state_.logical_shards,
-                                   data_size_.ids_per_row, options.graph})),
+                                   data_size_.ids_per_row, options.launch})),
         evaluator_(config, device_->forward(), pool_),
         checkpoints_(dir.checkpoints(), static_cast<int>(config.train.checkpoint.keep)) {
     state_.logical_shards = default_shards(config);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "framework/core/error.h"
+#include "framework/embedding/accelerator.h"
 #include "framework/train/progress.h"
 
 namespace mtrank {
@@ -15,7 +16,7 @@ struct TrainOptions {
   bool resume = false;
   std::vector<std::string> overrides;  ///< "a.b=c"
   LogFormat log_format = LogFormat::text;
-  bool graph = true;  ///< on a GPU: replay a captured graph; the same bits without
+  LaunchOptions launch;  ///< on a GPU
 };
 
 /// `mtrank train`: reads the config and the data, trains, evaluates, writes the run directory. Returns ok,

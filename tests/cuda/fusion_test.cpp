@@ -123,11 +123,27 @@ TEST(CudaFusion, LossesSideBySideHaveMemoryOfTheirOwn) {
   for (size_t t = 0; t < 3; ++t) add_loss(b, "after" + std::to_string(t), logits[t]);
   // Without a backward half nothing else keeps their memory apart.
   const Fusions fusions = fuse(graph);
-  ASSERT_EQ(fusions.losses.size(), 1u) << "the first two are not neighbours";
-  EXPECT_EQ(fusions.losses[0].end - fusions.losses[0].begin, 3u);
-  EXPECT_GT(collisions(make_plan(graph, 64), fusions.losses[0]), 0) << "one by one they may share memory";
-  const Plan plan = make_plan(graph, 64, DType::f32, fusions.losses);
-  EXPECT_EQ(collisions(plan, fusions.losses[0]), 0);
+  ASSERT_EQ(fusions.together.size(), 1u) << "the first two are not neighbours";
+  EXPECT_EQ(fusions.together[0].end - fusions.together[0].begin, 3u);
+  EXPECT_GT(collisions(make_plan(graph, 64), fusions.together[0]), 0) << "one by one they may share memory";
+  const Plan plan = make_plan(graph, 64, DType::f32, fusions.together);
+  EXPECT_EQ(collisions(plan, fusions.together[0]), 0);
+}
+
+TEST(CudaFusion, GradientsSideBySideHaveMemoryOfTheirOwn) {
+  Graph graph = chain({{24, "none"}, {24, "none"}, {8, "none"}});
+  const Fusions fusions = fuse(graph);
+  ASSERT_EQ(fusions.together.size(), 3u) << "the first layer has no input gradient";
+  int collided = 0;
+  const Plan plan = make_plan(graph, 64, DType::f32, fusions.together), alone = make_plan(graph, 64);
+  for (const NodeRange& pair : fusions.together) {
+    ASSERT_EQ(pair.end - pair.begin, 2u);
+    EXPECT_EQ(graph.nodes[pair.begin].op, &ops::linear_weight_gradient);
+    EXPECT_EQ(graph.nodes[pair.begin + 1].op, &ops::linear_input_gradient);
+    EXPECT_EQ(collisions(plan, pair), 0);
+    collided += collisions(alone, pair);
+  }
+  EXPECT_GT(collided, 0) << "one after the other they may share memory";
 }
 
 TEST(CudaFusion, LossesOfOneLaunchHaveTheBitsOfMany) {

@@ -58,14 +58,14 @@ class CudaJob : public TempDirTest {
 
   /// A device with a state of its own, that has trained for some steps.
   struct Run {
-    Run(CudaJob& test, DeviceKind kind, bool graph = true, bool fuse = true)
+    Run(CudaJob& test, DeviceKind kind, LaunchOptions launch = {})
         : test_(test),
           config_(test.model_->config),
           graphs_(build_graphs(config_, table_rows(test.model_->data->transforms()))) {
       config_.train.device = kind;
       state_ = std::make_unique<ModelState>(config_, graphs_.training);
-      device_ = open_train_device({config_, graphs_, test.model_->data->schema(), *state_, test.pool_, shards_,
-                                   test.ids_per_row_, graph, fuse});
+      device_ = open_train_device(
+          {config_, graphs_, test.model_->data->schema(), *state_, test.pool_, shards_, test.ids_per_row_, launch});
       device_->initialize(static_cast<uint64_t>(config_.seed));
       source_ = test.model_->data->train({.batch_size = kBatch, .shuffle = true, .seed = 1});
     }
@@ -148,7 +148,8 @@ class CudaJob : public TempDirTest {
   /// Steps that fuse against steps that do not. A library on a GPU may choose other algorithms for them.
   void expect_like_unfused(double bound) {
     for (const bool graph : {true, false}) {
-      Run fused(*this, DeviceKind::cuda, graph, true), plain(*this, DeviceKind::cuda, graph, false);
+      Run fused(*this, DeviceKind::cuda, {.graph = graph}),
+          plain(*this, DeviceKind::cuda, {.graph = graph, .fuse = false});
       const std::vector<double> actual = fused.train(4), expected = plain.train(4);
       ASSERT_EQ(actual.size(), expected.size());
       for (size_t i = 0; i < expected.size(); ++i)
@@ -241,10 +242,15 @@ TEST_F(CudaJob, ScoresWhatTheCpuScores) {
   }
 }
 
-TEST_F(CudaJob, CapturedAndEagerStepsAgreeBitForBit) {
-  Run captured(*this, DeviceKind::cuda, true), eager(*this, DeviceKind::cuda, false);
-  EXPECT_EQ(captured.train(12), eager.train(12));
-  EXPECT_EQ(captured.hash(), eager.hash());
+TEST_F(CudaJob, CapturedEagerAndInLineStepsAgreeBitForBit) {
+  use_wide_relus();
+  Run captured(*this, DeviceKind::cuda), eager(*this, DeviceKind::cuda, {.graph = false}),
+      in_line(*this, DeviceKind::cuda, {.overlap = false});
+  const std::vector<double> losses = captured.train(12);
+  EXPECT_EQ(eager.train(12), losses);
+  EXPECT_EQ(in_line.train(12), losses);
+  EXPECT_EQ(eager.hash(), captured.hash());
+  EXPECT_EQ(in_line.hash(), captured.hash());
 }
 
 TEST_F(CudaJob, FusedStepsAreThoseThatAreNot) {
@@ -270,7 +276,7 @@ TEST_F(CudaJob, StepsThatTheLibraryWouldNotFuse) {
     const emulator::WithSettings with(settings);
     for (const Precision precision : {Precision::fp32, Precision::bf16}) {
       model_->config.train.precision = precision;
-      Run fused(*this, DeviceKind::cuda, true, true), plain(*this, DeviceKind::cuda, true, false);
+      Run fused(*this, DeviceKind::cuda), plain(*this, DeviceKind::cuda, {.fuse = false});
       EXPECT_EQ(fused.train(4), plain.train(4));
       EXPECT_EQ(fused.hash(), plain.hash());
     }
@@ -305,6 +311,27 @@ TEST_F(CudaJob, ListsThatOutgrowTheirRoomChangeNothing) {
   EXPECT_EQ(actual, expected);
   EXPECT_EQ(roomy.train(4), tight.train(4));
 }
+
+#ifdef MTRANK_EMULATED
+/// The larger room replaces what the job holds already, which is most of the device.
+TEST_F(CudaJob, ListsThatOutgrowTheirRoomOnAFullDevice) {
+  const size_t held = emulator::allocated_bytes();
+  int64_t planned = 0;
+  {
+    const Run roomy(*this, DeviceKind::cpu);
+    for (const AcceleratorRegion& region :
+         plan_accelerator(accelerator_job({roomy.config_, roomy.graphs_, model_->data->schema(), *roomy.state_, pool_,
+                                           roomy.shards_, ids_per_row_})))
+      planned += region.bytes;
+  }
+  ids_per_row_ = {{"items", 0.01}};
+  emulator::Settings settings = emulator::settings();
+  settings.memory = held + static_cast<size_t>(planned) + (size_t{1} << 20);
+  const emulator::WithSettings with(settings);
+  Run tight(*this, DeviceKind::cuda);
+  EXPECT_NO_THROW(tight.train(8));
+}
+#endif
 
 TEST_F(CudaJob, AStepThatIsNotFiniteChangesNothingNorDoesTheNext) {
   Run run(*this, DeviceKind::cuda);

@@ -131,17 +131,15 @@ std::string name(const Case& c) {
 
 class CudaLinear : public ::testing::Test {
  protected:
-  static constexpr size_t kWorkspace = size_t{32} << 20;
-
   void SetUp() override {
     std::string why;
     if (!accelerator_present(&why)) GTEST_SKIP() << why;
-    workspace_.emplace(kWorkspace);
+    workspace_.emplace(Context::kWorkspace);
     scratch_.emplace(Context::kScratch);
-    products_.emplace(workspace_->get(), kWorkspace);
     MTRANK_CUDA(cudaStreamCreate(&context_.stream));
-    context_.products = &*products_;
+    context_.products = &products_;
     context_.scratch = scratch_->get();
+    context_.workspace = workspace_->get();
   }
   void TearDown() override {
     if (context_.stream) cudaStreamDestroy(context_.stream);
@@ -235,7 +233,7 @@ class CudaLinear : public ::testing::Test {
 
   std::mt19937 random_{7};
   std::optional<DeviceBytes> workspace_, scratch_;
-  std::optional<Products> products_;
+  Products products_;
   Context context_;
 };
 
@@ -357,9 +355,9 @@ TEST_F(CudaLinear, GroupsThatTheLibraryRefuses) {
   product.b = {b.device().data, kColumns, DType::f32, kInner * kColumns};
   product.d = {d.device().data, kLd, DType::f32, kStride};
   product.epilogue = Epilogue::relu;
-  EXPECT_FALSE(products_->run(product, context_));
+  EXPECT_FALSE(products_.run(product, context_));
   product.epilogue = Epilogue::none;
-  ASSERT_TRUE(products_->run(product, context_));
+  ASSERT_TRUE(products_.run(product, context_));
   MTRANK_CUDA(cudaStreamSynchronize(context_.stream));
   for (int64_t g = 0; g < kGroups; ++g)
     for (int64_t r = 0; r < kRows; ++r)
@@ -375,14 +373,12 @@ TEST_F(CudaLinear, AlgorithmsAreRecorded) {
   const Case c{.shape = {300, 3, 16, 24}, .precision = Precision::bf16, .activation = "relu"};
   forward(c);
   weight_gradient(c);
-  std::istringstream lines(products_->describe());
   std::vector<std::string> epilogues;
-  for (std::string line; std::getline(lines, line);) {
-    const auto json = nlohmann::json::parse(line);
+  for (const nlohmann::json& json : nlohmann::json::parse(products_.describe())) {
     epilogues.push_back(json.at("epilogue"));
     EXPECT_EQ(json.at("groups"), 3);
     EXPECT_EQ(json.at("n"), 24);
-    EXPECT_TRUE(json.at("algorithm").is_number()) << line;
+    EXPECT_TRUE(json.at("algorithm").is_number()) << json;
     EXPECT_EQ(json.at("a").at("dtype"), "bf16");
   }
   EXPECT_EQ(epilogues, (std::vector<std::string>{"bias_gradient", "bias_relu"}));

@@ -80,9 +80,11 @@ class DeviceBytes {
 
 /// What every launch needs, once for all tests.
 struct Machine {
-  Machine() : scratch(Context::kScratch), workspace(size_t{32} << 20), step(sizeof(DeviceStep)) {
-    products = std::make_unique<Products>(workspace.get(), size_t{32} << 20);
-    context = {.step = reinterpret_cast<DeviceStep*>(step.get()), .products = products.get(), .scratch = scratch.get()};
+  Machine() : scratch(Context::kScratch), workspace(Context::kWorkspace), step(sizeof(DeviceStep)) {
+    context = {.step = reinterpret_cast<DeviceStep*>(step.get()),
+               .products = &products,
+               .scratch = scratch.get(),
+               .workspace = workspace.get()};
     MTRANK_CUDA(cudaStreamCreate(&context.stream));
   }
   static Machine& get() {
@@ -90,7 +92,7 @@ struct Machine {
     return machine;
   }
   DeviceBytes scratch, workspace, step;
-  std::unique_ptr<Products> products;
+  Products products;
   Context context;
 };
 

@@ -1,0 +1,53 @@
+#include "cuda/job_plan.h"
+
+#include <algorithm>
+
+namespace mtrank::cuda {
+namespace {
+
+std::vector<IdsRoom> room_of(const AcceleratorJob& job, const Plan& plan) {
+  std::vector<IdsRoom> room;
+  for (ValueId id : plan.ids) {
+    const std::string& name = plan.graph.value(id).name;
+    const auto found = std::find_if(job.ids.begin(), job.ids.end(), [&](const IdsRoom& r) { return r.name == name; });
+    MTRANK_ASSERT(found != job.ids.end());
+    room.push_back(*found);
+  }
+  return room;
+}
+
+Plan fused_plan(const AcceleratorJob& job, Fusions& fusions) {
+  Graph graph = job.training;
+  if (job.launch.fuse) fusions = fuse(graph);
+  return make_plan(std::move(graph), job.batch, job.dtype, fusions.together);
+}
+
+}  // namespace
+
+JobPlan::JobPlan(const AcceleratorJob& j)
+    : job(j),
+      training(fused_plan(j, fusions)),
+      scoring(make_plan(j.scoring, j.eval_batch, j.dtype)),
+      model(j.model, *j.dense_optimizer, j.dtype == DType::bf16),
+      training_room(room_of(j, training)),
+      scoring_room(room_of(j, scoring)) {
+  model.reserve(lasting);
+  stopped_at = lasting.reserve("the rest", sizeof(uint32_t));
+  for (const EmbeddingTable* table : j.model.tables)
+    tables.push_back({.rows = table->rows(),
+                      .dim = table->dim(),
+                      .optimizer = &table->optimizer().info(),
+                      .moves_every_row = table->moves_every_row()});
+  const Graph& graph = training.graph;
+  for (const SparseGradient& sparse : graph.sparse_gradients) {
+    const auto table = std::find_if(graph.tables.begin(), graph.tables.end(),
+                                    [&](const TableWeight& t) { return t.value == sparse.table; });
+    table_of.push_back(static_cast<int>(table - graph.tables.begin()));
+    const auto ids = std::find(training.ids.begin(), training.ids.end(), sparse.ids);
+    ids_of.push_back(static_cast<int>(ids - training.ids.begin()));
+  }
+}
+
+size_t JobPlan::result_bytes() const { return sizeof(Outcome) + training.graph.losses.size() * sizeof(double); }
+
+}  // namespace mtrank::cuda

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <vector>
+
+#include "cuda/embedding/sparse_update.h"
+#include "cuda/fusion.h"
+#include "cuda/memory.h"
+#include "cuda/model.h"
+#include "cuda/updates.h"
+#include "framework/embedding/accelerator.h"
+#include "framework/graph/plan.h"
+
+namespace mtrank::cuda {
+
+/// What a job computes, and where everything it needs will lie: made without a device.
+class JobPlan {
+ public:
+  explicit JobPlan(const AcceleratorJob& job);
+  /// Of an Outcome and the losses behind it.
+  size_t result_bytes() const;
+
+  const AcceleratorJob& job;
+  Fusions fusions;  ///< of the training plan
+  Plan training, scoring;
+  DeviceModel model;
+  DeviceMemory lasting;  ///< weights, state, gradients
+  size_t stopped_at;     ///< a word of it: see verdict()
+
+  std::vector<IdsRoom> training_room, scoring_room;  ///< by id input of the plans
+  std::vector<DeviceTable> tables;                   ///< without addresses
+  std::vector<int> table_of, ids_of;                 ///< by sparse gradient: its table, its place among the plan's ids
+};
+
+}  // namespace mtrank::cuda

@@ -1,0 +1,112 @@
+#include "cuda/workspace.h"
+
+#include <algorithm>
+
+#include "cuda/launch.h"
+
+namespace mtrank::cuda {
+namespace {
+
+int64_t pooled_ld(const Value& value, DType dtype) {
+  return round_up(value.cols, 16 / static_cast<int64_t>(dtype_size(dtype)));
+}
+
+}  // namespace
+
+Workspace::Workspace(const JobPlan& plan)
+    : training_layout(plan.training, plan.training_room, StepControl::bytes(plan.tables.size())),
+      scoring_layout(plan.scoring, plan.scoring_room, sizeof(DeviceStep)),
+      slots{{plan.training, training_layout}, {plan.training, training_layout}},
+      scoring_slot(plan.scoring, scoring_layout) {
+  for (Slot& slot : slots) slot.reserve(memory);
+  scoring_slot.reserve(memory);
+  arena_at_ = memory.reserve("activations", std::max(plan.training.arena_bytes, plan.scoring.arena_bytes));
+  for (const ReluFusion& relu : plan.fusions.relus)
+    signs_at_.push_back(memory.reserve("signs of ReLUs", relu.bytes(plan.training.capacity)));
+  const Graph& graph = plan.training.graph;
+  for (size_t f = 0; f < graph.sparse_gradients.size(); ++f) {
+    const ValueId id = graph.sparse_gradients[f].gradient;
+    const DType dtype = plan.training.place(id).dtype;
+    const int64_t ld = pooled_ld(graph.value(id), dtype);
+    pooled_at_.push_back(memory.reserve("gradients of pooled embeddings",
+                                        static_cast<size_t>(plan.training.capacity * ld) * dtype_size(dtype)));
+    const StagedLayout::Ids& ids = training_layout.ids()[static_cast<size_t>(plan.ids_of[f])];
+    features.push_back({plan.table_of[f], ids.list, ids.weighted, ids.capacity});
+  }
+  if (!features.empty())
+    sparse_at_ = memory.reserve("sorted ids", SparseUpdate::bytes(plan.tables, features, plan.training.capacity));
+  for (size_t s = 0; s < 2; ++s) {
+    scratch_at_[s] = memory.reserve("working memory of kernels", Context::kScratch);
+    blas_at_[s] = memory.reserve("working memory of matrix products", Context::kWorkspace);
+  }
+  norms_at_ = memory.reserve("the rest", kNormBlocks * sizeof(double));
+  outcome_at_ = memory.reserve("the rest", plan.result_bytes());
+}
+
+void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
+  memory.allocate();
+  for (Slot& slot : slots) slot.bind(memory);
+  scoring_slot.bind(memory);
+  arena = memory.at<std::byte>(arena_at_);
+  scratch = memory.at<std::byte>(scratch_at_[0]);
+  workspace = memory.at<std::byte>(blas_at_[0]);
+  side.scratch = memory.at<std::byte>(scratch_at_[1]);
+  side.workspace = memory.at<std::byte>(blas_at_[1]);
+  norms = memory.at<double>(norms_at_);
+  outcome = memory.at<Outcome>(outcome_at_);
+  losses = reinterpret_cast<double*>(outcome + 1);
+  if (!features.empty())
+    sparse.emplace(plan.model.tables(), features, plan.training.capacity, memory.at<void>(sparse_at_), stream);
+
+  const Graph &training = plan.training.graph, &scoring = plan.scoring.graph;
+  for (size_t f = 0; f < features.size(); ++f) {
+    const ValueId id = training.sparse_gradients[f].gradient;
+    const DType dtype = plan.training.place(id).dtype;
+    pooled.push_back({.data = memory.at<void>(pooled_at_[f]),
+                      .rows = plan.training.capacity,
+                      .cols = training.value(id).cols,
+                      .ld = pooled_ld(training.value(id), dtype),
+                      .dtype = dtype,
+                      .largest = sparse->largest(static_cast<int>(f))});
+  }
+  DeviceBindings bindings;
+  bindings.arena = arena;
+  bindings.losses = losses;
+  const auto params = plan.model.params_of(training), gradients = plan.model.gradients_of(training);
+  const auto tables = plan.model.tables_of(training);
+  bindings.params = params;
+  bindings.param_gradients = gradients;
+  bindings.tables = tables;
+  bindings.sparse_gradients = pooled;
+  std::vector<void*> signs;
+  for (const size_t at : signs_at_) signs.push_back(memory.at<void>(at));
+  bindings.relus = plan.fusions.relus;
+  bindings.signs = signs;
+  for (int s = 0; s < Accelerator::kDepth; ++s) {
+    bindings.inputs = slots[s].inputs();
+    bindings.scalars = slots[s].scalars();
+    bindings.ids = slots[s].ids();
+    runners[s].emplace(plan.training, bindings, plan.job.seed);
+  }
+  const auto scored_params = plan.model.params_of(scoring), scored_tables = plan.model.tables_of(scoring);
+  scorer.emplace(plan.scoring,
+                 DeviceBindings{.arena = arena,
+                                .params = scored_params,
+                                .param_gradients = {},
+                                .inputs = scoring_slot.inputs(),
+                                .scalars = {},
+                                .tables = scored_tables,
+                                .sparse_gradients = {},
+                                .ids = scoring_slot.ids(),
+                                .relus = {},
+                                .signs = {}},
+                 plan.job.seed);
+}
+
+std::vector<DeviceIds> Workspace::looked_up(const JobPlan& plan, int slot) const {
+  std::vector<DeviceIds> ids;
+  for (const int at : plan.ids_of) ids.push_back(slots[slot].ids()[static_cast<size_t>(at)]);
+  return ids;
+}
+
+}  // namespace mtrank::cuda

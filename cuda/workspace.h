@@ -1,0 +1,47 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "cuda/embedding/sparse_update.h"
+#include "cuda/graph.h"
+#include "cuda/job_plan.h"
+#include "cuda/memory.h"
+#include "cuda/products.h"
+#include "cuda/runner.h"
+#include "cuda/staging.h"
+#include "cuda/updates.h"
+
+namespace mtrank::cuda {
+
+/// What a batch's size decides: staging, activations, sorted ids. Made again, larger, for a batch that does not fit.
+class Workspace {
+ public:
+  /// Lays everything out.
+  explicit Workspace(const JobPlan& plan);
+  /// Takes the memory and binds all of it.
+  void allocate(const JobPlan& plan, cudaStream_t stream);
+  /// The ids of a slot, by feature.
+  std::vector<DeviceIds> looked_up(const JobPlan& plan, int slot) const;
+
+  StagedLayout training_layout, scoring_layout;
+  Slot slots[Accelerator::kDepth], scoring_slot;
+  DeviceMemory memory;
+  std::vector<DeviceFeature> features;  ///< by sparse gradient
+  std::vector<DeviceView> pooled;
+  std::optional<SparseUpdate> sparse;
+  std::optional<Runner> runners[Accelerator::kDepth], scorer;
+  Products products;
+  std::byte *arena = nullptr, *scratch = nullptr, *workspace = nullptr;
+  SideStream side;                             ///< for weight gradients
+  double *norms = nullptr, *losses = nullptr;  ///< losses lie behind the outcome
+  Outcome* outcome = nullptr;
+  Captured graphs[Accelerator::kDepth];  ///< one a slot: captured arguments never change
+  bool warm[Accelerator::kDepth] = {};   ///< a step ran eagerly: the products have their algorithms
+
+ private:
+  size_t arena_at_ = 0, sparse_at_ = 0, scratch_at_[2] = {}, blas_at_[2] = {}, norms_at_ = 0, outcome_at_ = 0;
+  std::vector<size_t> pooled_at_, signs_at_;
+};
+
+}  // namespace mtrank::cuda
