@@ -33,7 +33,8 @@ TEST(GpuCheck, SaysThatThereIsNoGpuAndCountsTheTestsThatAreSkipped) {
 TEST(GpuCheck, EndsWithATableAndWritesEveryFigureWithItsCommand) {
   const TempDir dir;
   std::filesystem::create_symlink(MTRANK_CUDA_BINARY, dir / "mtrank");
-  const ProcessResult r = gpu_check({"--dry-run", "--quick", "--build", dir.path(), "--out", dir / "gpu.json"});
+  const ProcessResult r =
+      gpu_check({"--dry-run", "--quick", "--accuracy", "--build", dir.path(), "--out", dir / "gpu.json"});
   // The tests of the GPU are not beside that program, so their part fails, and no target of speed is met.
   EXPECT_EQ(r.code, 1) << r.out << r.err;
   EXPECT_THAT(r.out, HasSubstr("not measured; wrote "));
@@ -51,6 +52,8 @@ TEST(GpuCheck, EndsWithATableAndWritesEveryFigureWithItsCommand) {
   EXPECT_EQ(status["20 steps end with the same hash: --no-graph"], "pass") << r.out;
   EXPECT_EQ(status["20 steps end with the same hash: resumed at 10"], "pass") << r.out;
   EXPECT_EQ(status["first 50 losses beside the CPU's, fp32"], "pass") << r.out;
+  EXPECT_NE(status["click: mean test AUC, fp32"], "") << r.out;
+  EXPECT_NE(status["cart: mean test AUC, bf16"], "") << r.out;
   EXPECT_EQ(status["funnel, batch 4,096: batches on the GPU"], "FAIL") << r.out;
 }
 
