@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "framework/ops/lookup.h"
+
 namespace mtrank::cuda {
 namespace {
 
@@ -45,6 +47,27 @@ JobPlan::JobPlan(const AcceleratorJob& j)
     table_of.push_back(static_cast<int>(table - graph.tables.begin()));
     const auto ids = std::find(training.ids.begin(), training.ids.end(), sparse.ids);
     ids_of.push_back(static_cast<int>(ids - training.ids.begin()));
+  }
+  same_as.resize(graph.sparse_gradients.size(), kNoValue);
+  if (j.launch.fuse) keep_gradients_in_place();
+}
+
+void JobPlan::keep_gradients_in_place() {
+  const Graph& graph = training.graph;
+  const OpNode& last = graph.nodes.back();
+  if (last.op != &ops::lookup_gradient) return;
+  const auto& pools = last.attributes.integers("pool");
+  for (size_t out = 0; out < last.outputs.size(); ++out) {
+    const ValueId dy = last.inputs[2 * out];
+    const Place &from = training.place(dy), &to = training.place(last.outputs[out]);
+    const auto f = static_cast<size_t>(to.at);
+    const IdsRoom& room = training_room[static_cast<size_t>(ids_of[f])];
+    const bool same = static_cast<Pooling>(pools[out]) == Pooling::sum || (!room.list && !room.weighted);
+    const auto size = static_cast<int64_t>(dtype_size(from.dtype));
+    const auto aligned = [&](int64_t n) { return n * size % 16 == 0; };
+    if (same && from.region == Region::arena && from.dtype == to.dtype && aligned(from.ld) && aligned(from.column) &&
+        aligned(graph.value(dy).cols))
+      same_as[f] = dy;
   }
 }
 

@@ -29,6 +29,13 @@ class JobPlan {
   std::vector<IdsRoom> training_room, scoring_room;  ///< by id input of the plans
   std::vector<DeviceTable> tables;                   ///< without addresses
   std::vector<int> table_of, ids_of;                 ///< by sparse gradient: its table, its place among the plan's ids
+  /// By sparse gradient: the gradient of the pooled output, where it is the same and nothing needs to be copied.
+  std::vector<ValueId> same_as;
+
+ private:
+  /// A single id's gradient and a sum's are that of the output: no later node takes its memory, and a table's update
+  /// reads its rows as fast as those of a copy.
+  void keep_gradients_in_place();
 };
 
 }  // namespace mtrank::cuda

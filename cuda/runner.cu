@@ -35,6 +35,17 @@ std::vector<T> copy(std::span<const T> list) {
 
 }  // namespace
 
+DeviceView in_arena(const Plan& plan, ValueId id, std::byte* arena) {
+  const Place& place = plan.place(id);
+  MTRANK_ASSERT(place.region == Region::arena);
+  const auto at = static_cast<size_t>(place.at) + static_cast<size_t>(place.column) * dtype_size(place.dtype);
+  return {.data = arena + at,
+          .rows = plan.capacity,
+          .cols = plan.graph.value(id).cols,
+          .ld = place.ld,
+          .dtype = place.dtype};
+}
+
 Runner::Runner(const Plan& plan, const DeviceBindings& b, uint64_t seed)
     : plan_(plan),
       seed_(seed),
@@ -81,8 +92,7 @@ DeviceView Runner::view(ValueId id) const {
   DeviceView view;
   switch (place.region) {
     case Region::arena:
-      view = {.data = arena_ + at, .ld = place.ld, .dtype = place.dtype};
-      break;
+      return in_arena(plan_, id, arena_);
     case Region::param:
       view = params_[at];
       break;

@@ -27,6 +27,9 @@ struct DeviceBindings {
   std::span<void* const> signs;  ///< of each of them, ReluFusion::bytes at multiples of 256 bytes
 };
 
+/// A batch value, or a part of one, that the plan placed in the arena.
+DeviceView in_arena(const Plan& plan, ValueId id, std::byte* arena);
+
 /// A plan whose nodes know their arguments: launches them in order. The bound memory never moves. Of what the plan runs
 /// together, losses are launched with the first of them, and a weight gradient runs beside the input gradient behind it
 /// where the context has a side stream.

@@ -28,8 +28,9 @@ Workspace::Workspace(const JobPlan& plan)
     const ValueId id = graph.sparse_gradients[f].gradient;
     const DType dtype = plan.training.place(id).dtype;
     const int64_t ld = pooled_ld(graph.value(id), dtype);
-    pooled_at_.push_back(memory.reserve("gradients of pooled embeddings",
-                                        static_cast<size_t>(plan.training.capacity * ld) * dtype_size(dtype)));
+    const bool copied = plan.same_as[f] == kNoValue;
+    const size_t bytes = static_cast<size_t>(plan.training.capacity * ld) * dtype_size(dtype);
+    pooled_at_.push_back(copied ? memory.reserve("gradients of pooled embeddings", bytes) : 0);
     const StagedLayout::Ids& ids = training_layout.ids()[static_cast<size_t>(plan.ids_of[f])];
     features.push_back({plan.table_of[f], ids.list, ids.weighted, ids.capacity});
   }
@@ -62,12 +63,15 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
   for (size_t f = 0; f < features.size(); ++f) {
     const ValueId id = training.sparse_gradients[f].gradient;
     const DType dtype = plan.training.place(id).dtype;
-    pooled.push_back({.data = memory.at<void>(pooled_at_[f]),
-                      .rows = plan.training.capacity,
-                      .cols = training.value(id).cols,
-                      .ld = pooled_ld(training.value(id), dtype),
-                      .dtype = dtype,
-                      .largest = sparse->largest(static_cast<int>(f))});
+    if (plan.same_as[f] != kNoValue)
+      pooled.push_back(in_arena(plan.training, plan.same_as[f], arena));
+    else
+      pooled.push_back({.data = memory.at<void>(pooled_at_[f]),
+                        .rows = plan.training.capacity,
+                        .cols = training.value(id).cols,
+                        .ld = pooled_ld(training.value(id), dtype),
+                        .dtype = dtype});
+    pooled.back().largest = sparse->largest(static_cast<int>(f));
   }
   DeviceBindings bindings;
   bindings.arena = arena;

@@ -399,6 +399,22 @@ TEST_F(CudaJob, TakesTheMemoryThatItsPlanSays) {
   EXPECT_EQ(total(open_accelerator(job)->memory()), planned);
 }
 
+/// That of `user` in f32; `items` is a mean, and `day` begins at an odd column.
+TEST_F(CudaJob, CopiesNoGradientThatLiesWhereItCanBeRead) {
+  Run run(*this, DeviceKind::cpu);
+  AcceleratorJob job = accelerator_job(
+      {run.config_, run.graphs_, model_->data->schema(), *run.state_, pool_, run.shards_, ids_per_row_});
+  const auto copied = [&](bool fuse, DType dtype) {
+    job.launch.fuse = fuse;
+    job.dtype = dtype;
+    for (const AcceleratorRegion& region : plan_accelerator(job))
+      if (region.what == "gradients of pooled embeddings") return region.bytes;
+    return int64_t{0};
+  };
+  EXPECT_EQ(2 * copied(false, DType::f32), 3 * copied(true, DType::f32));
+  EXPECT_EQ(copied(true, DType::bf16), copied(false, DType::bf16)) << "rows of 8 bytes are not read as fast";
+}
+
 TEST_F(CudaJob, RefusesShardsThatOneGpuWouldNotCompute) {
   model_->config.train.logical_shards = 4;
   EXPECT_THROW(Run(*this, DeviceKind::cuda), ConfigError);

@@ -153,6 +153,7 @@ struct Big {
   int rows = 20000;
   int64_t users = 100003;
 };
+void PrintTo(const Big& big, std::ostream* out) { *out << big.name; }
 
 class MeasuredMemory : public ::testing::TestWithParam<Big> {};
 
