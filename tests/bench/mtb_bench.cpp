@@ -24,13 +24,14 @@
 namespace {
 std::atomic<long> allocations{0};
 }
-void* operator new(size_t size) {
+// Not inlined: the compiler would see a free of what new gave, and warn.
+[[gnu::noinline]] void* operator new(size_t size) {
   ++allocations;
   if (void* p = std::malloc(size)) return p;
   throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
 
 namespace mtrank {
 namespace {
