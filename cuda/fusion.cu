@@ -10,7 +10,7 @@
 namespace mtrank::cuda {
 namespace {
 
-constexpr int64_t kSignsAlign = 128;  // bits: the library's unit of rows and of groups
+constexpr int64_t kSignsAlign = 128;  // bits: the library's unit of rows
 
 /// The nodes that touch a value or a part of it, in order.
 using Touches = std::vector<std::vector<size_t>>;
@@ -29,11 +29,10 @@ Touches touches_of(const Graph& graph) {
   return touches;
 }
 
-/// A linear node's product by the library, its columns `width` a group.
-bool wide(const Graph& graph, const OpNode& node, int64_t width) {
+/// A linear node's product by the library, of one group.
+bool wide(const Graph& graph, const OpNode& node) {
   const Value& w = graph.value(node.inputs[1]);
-  const int64_t groups = node.attributes.integer("groups", 1);
-  return w.cols > kNarrow && w.rows / groups > kNarrow && (groups == 1 || width % kSignsAlign == 0);
+  return w.cols > kNarrow && w.rows > kNarrow && node.attributes.integer("groups", 1) == 1;
 }
 
 bool is_relu(const OpNode& node) { return parse_activation(node.attributes.text("activation")) == Activation::relu; }
@@ -57,10 +56,7 @@ bool find_relu(const Graph& graph, const Touches& touches, size_t n, ReluFusion&
     return node.op == &ops::linear && node.outputs[0] == y;
   });
   if (forward == graph.nodes.end() || !is_relu(*forward) || forward->outputs[1] != kNoValue) return false;
-  const Value& product_weights = graph.value(product.inputs[1]);
-  if (!wide(graph, *forward, graph.value(forward->inputs[1]).cols) ||
-      !wide(graph, product, product_weights.rows / product.attributes.integer("groups", 1)))
-    return false;
+  if (!wide(graph, *forward) || !wide(graph, product)) return false;
   found = {static_cast<size_t>(forward - graph.nodes.begin()), of_dy[0], n, graph.value(dz).cols};
   return true;
 }

@@ -74,8 +74,10 @@ void DeviceMemory::allocate() {
 }
 
 PinnedMemory::PinnedMemory(size_t bytes) {
-  if (cudaMallocHost(&data_, std::max<size_t>(bytes, 1)) != cudaSuccess)
+  if (cudaMallocHost(&data_, std::max<size_t>(bytes, 1)) != cudaSuccess) {
+    cudaGetLastError();
     throw ResourceError("no " + gib(bytes) + " of page-locked host memory for staging batches");
+  }
 }
 
 PinnedMemory::~PinnedMemory() {

@@ -54,6 +54,8 @@ const char* name_of(Epilogue epilogue) {
   return names[static_cast<int>(epilogue)];
 }
 
+bool backward(Epilogue epilogue) { return epilogue == Epilogue::bias_gradient || epilogue == Epilogue::relu_gradient; }
+
 bool has_signs(Epilogue epilogue) { return epilogue >= Epilogue::relu_signs; }
 
 bool has_vector(Epilogue epilogue) {
@@ -87,6 +89,15 @@ T get(const cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_
   return value;
 }
 
+int32_t algorithm_of(const cublasLtMatmulHeuristicResult_t& result) {
+  return get<int32_t>(result.algo, CUBLASLT_ALGO_CONFIG_ID);
+}
+
+/// What the library says to a problem that it cannot do.
+bool refuses(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
+}
+
 /// A row-major [rows, cols] matrix is a column-major [cols, rows] one in the same memory.
 Layout layout_of(DType dtype, int64_t rows, int64_t cols, int64_t ld, int64_t groups, int64_t stride) {
   cublasLtMatrixLayout_t made = nullptr;
@@ -107,7 +118,7 @@ struct Products::Chosen {
   cublasLtMatmulHeuristicResult_t result{};
 };
 
-Products::Products() { MTRANK_CUDA(cublasLtCreate(&handle_)); }
+Products::Products(BackwardEpilogues epilogues) : epilogues_(epilogues) { MTRANK_CUDA(cublasLtCreate(&handle_)); }
 
 Products::~Products() { cublasLtDestroy(handle_); }
 
@@ -133,7 +144,8 @@ Products::Key Products::key_of(const Product& p, bool tf32) {
 }
 
 /// Our D = A B, row-major, is the library's Dᵀ = Bᵀ Aᵀ, column-major, in the same memory.
-std::unique_ptr<Products::Chosen> Products::choose(const Key& key, void* vector, void* signs) const {
+Products::Entry Products::choose(const Key& key, void* vector, void* signs) const {
+  if (backward(key.epilogue) && epilogues_ == BackwardEpilogues::never) return {nullptr, "not asked for"};
   auto chosen = std::make_unique<Chosen>();
   cublasLtMatmulDesc_t made = nullptr;
   MTRANK_CUDA(
@@ -150,7 +162,6 @@ std::unique_ptr<Products::Chosen> Products::choose(const Key& key, void* vector,
   if (has_signs(key.epilogue)) {
     set(descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, signs);
     set(descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, key.signs_ld);
-    if (key.groups > 1) set(descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_BATCH_STRIDE, key.n);
   }
   const auto layout = [&](const Key::Side& side, int64_t rows, int64_t cols) {
     if (side.transposed) std::swap(rows, cols);
@@ -171,41 +182,61 @@ std::unique_ptr<Products::Chosen> Products::choose(const Key& key, void* vector,
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.a.alignment);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.d.alignment);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key.d.alignment);
-  int found = 0;
+  /// The library's first suggestion; false where it has none.
+  const auto suggest = [&](cublasLtMatmulHeuristicResult_t& result) {
+    int found = 0;
+    const cublasStatus_t status =
+        cublasLtMatmulAlgoGetHeuristic(handle_, descriptor.get(), chosen->a.get(), chosen->b.get(), chosen->d.get(),
+                                       chosen->d.get(), preference.get(), 1, &result, &found);
+    if (refuses(status)) return false;
+    MTRANK_CUDA(status);
+    return found > 0 && result.state == CUBLAS_STATUS_SUCCESS;
+  };
+  if (!suggest(chosen->result)) return {nullptr, "the library has none"};
+  if (backward(key.epilogue) && epilogues_ == BackwardEpilogues::same_kernel) {
+    set(descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT);
+    cublasLtMatmulHeuristicResult_t plain{};
+    if (suggest(plain) && algorithm_of(plain) != algorithm_of(chosen->result))
+      return {nullptr, "algorithm " + std::to_string(algorithm_of(chosen->result)) + " instead of " +
+                           std::to_string(algorithm_of(plain))};
+    set(descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE, library_epilogue(key.epilogue));
+  }
+  return {std::move(chosen), ""};
+}
+
+/// False where the library refuses after all what it has suggested.
+bool Products::launch(const Product& p, const Chosen& chosen, const Context& context, bool first) const {
+  if (has_vector(p.epilogue)) set(chosen.descriptor, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.vector);
+  if (has_signs(p.epilogue)) set(chosen.descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.signs);
+  const float alpha = 1, beta = p.accumulate ? 1 : 0;
   const cublasStatus_t status =
-      cublasLtMatmulAlgoGetHeuristic(handle_, descriptor.get(), chosen->a.get(), chosen->b.get(), chosen->d.get(),
-                                     chosen->d.get(), preference.get(), 1, &chosen->result, &found);
-  const bool none = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE ||
-                    (status == CUBLAS_STATUS_SUCCESS && (found == 0 || chosen->result.state != CUBLAS_STATUS_SUCCESS));
-  if (none) return nullptr;
+      cublasLtMatmul(handle_, chosen.descriptor.get(), &alpha, p.b.data, chosen.a.get(), p.a.data, chosen.b.get(),
+                     &beta, p.d.data, chosen.d.get(), p.d.data, chosen.d.get(), &chosen.result.algo, context.workspace,
+                     Context::kWorkspace, context.stream);
+  if (first && refuses(status)) return false;
   MTRANK_CUDA(status);
-  return chosen;
+  return true;
 }
 
 bool Products::run(const Product& p, const Context& context) {
   MTRANK_ASSERT(p.a.dtype == p.b.dtype && !p.d.transposed);
   MTRANK_ASSERT(!has_signs(p.epilogue) || (p.signs && reinterpret_cast<uintptr_t>(p.signs) % 256 == 0));
+  MTRANK_ASSERT(!has_signs(p.epilogue) || p.groups == 1);
   const Key key = key_of(p, context.tf32);
   auto at = chosen_.find(key);
-  if (at == chosen_.end()) {
+  const bool first = at == chosen_.end();
+  if (first) {
     cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
     MTRANK_CUDA(cudaStreamIsCapturing(context.stream, &capture));
     MTRANK_ASSERT(capture == cudaStreamCaptureStatusNone);
     at = chosen_.emplace(key, choose(key, p.vector, p.signs)).first;
   }
-  const Chosen* chosen = at->second.get();
-  if (!chosen) {
-    if (p.epilogue != Epilogue::none) return false;
-    if (p.groups > 1) return run_each_group(p, context);
-    throw ResourceError("cuBLASLt has no algorithm for the product " + text(key));
-  }
-  if (has_vector(p.epilogue)) set(chosen->descriptor, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.vector);
-  if (has_signs(p.epilogue)) set(chosen->descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.signs);
-  const float alpha = 1, beta = p.accumulate ? 1 : 0;
-  MTRANK_CUDA(cublasLtMatmul(handle_, chosen->descriptor.get(), &alpha, p.b.data, chosen->a.get(), p.a.data,
-                             chosen->b.get(), &beta, p.d.data, chosen->d.get(), p.d.data, chosen->d.get(),
-                             &chosen->result.algo, context.workspace, Context::kWorkspace, context.stream));
-  return true;
+  Entry& entry = at->second;
+  if (entry.chosen && launch(p, *entry.chosen, context, first)) return true;
+  if (entry.chosen) entry = {nullptr, "the library suggests it and refuses it"};
+  if (p.epilogue != Epilogue::none) return false;
+  if (p.groups > 1) return run_each_group(p, context);
+  throw ResourceError("cuBLASLt has no algorithm for the product " + text(key));
 }
 
 bool Products::run_each_group(const Product& p, const Context& context) {
@@ -240,21 +271,20 @@ std::string Products::text(const Key& key) {
 std::string Products::describe() const {
   std::ostringstream out;
   out << "[";
-  for (const auto& [key, chosen] : chosen_) {
+  for (const auto& [key, entry] : chosen_) {
     std::string product = text(key);
     product.pop_back();
     out << (out.tellp() > 1 ? "," : "") << product << ",\"algorithm\":";
-    if (!chosen) {
-      out << "null}";  // the epilogue is a kernel of our own
+    if (!entry.chosen) {
+      out << "null,\"refused\":\"" << entry.refused << "\"}";
       continue;
     }
-    const cublasLtMatmulAlgo_t& algorithm = chosen->result.algo;
-    out << get<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_ID)
-        << ",\"tile\":" << get<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_TILE_ID)
+    const cublasLtMatmulAlgo_t& algorithm = entry.chosen->result.algo;
+    out << algorithm_of(entry.chosen->result) << ",\"tile\":" << get<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_TILE_ID)
         << ",\"stages\":" << get<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_STAGES_ID)
         << ",\"split_k\":" << get<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM)
         << ",\"reduction\":" << get<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME)
-        << ",\"workspace\":" << chosen->result.workspaceSize << "}";
+        << ",\"workspace\":" << entry.chosen->result.workspaceSize << "}";
   }
   out << "]";
   return out.str();

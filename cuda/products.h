@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cuda/call.h"
+#include "framework/embedding/accelerator.h"
 
 namespace mtrank::cuda {
 
@@ -42,8 +43,8 @@ struct Product {
   bool accumulate = false;
   Epilogue epilogue = Epilogue::none;
   void* vector = nullptr;  ///< v [groups, n], in D's type
-  /// A bit a number of D, that of (r, c) of group g at g * n + r * signs_ld + c; from an address at a multiple of 256
-  /// bytes on. signs_ld, and n where there are groups, are multiples of 128.
+  /// A bit a number of D, that of (r, c) at r * signs_ld + c, a multiple of 128; from an address at a multiple of 256
+  /// bytes on. Of one group alone: the library does not take bits of groups that lie side by side.
   void* signs = nullptr;
   int64_t signs_ld = 0;
 };
@@ -51,9 +52,12 @@ struct Product {
 /// Matrix products by cuBLASLt. The algorithm of a product is the library's first suggestion for its
 /// shape, never a matter of timing, and never one that adds in an order that varies: the same bits on every run with
 /// the same library on the same GPU.
+///
+/// Not every kernel of the library has every epilogue of the backward pass: in bf16 its fastest ones for sm_90 have
+/// none, so that to fuse is to multiply with older ones. An epilogue that would change the kernel counts as refused.
 class Products {
  public:
-  Products();
+  explicit Products(BackwardEpilogues epilogues = BackwardEpilogues::same_kernel);
   Products(const Products&) = delete;
   Products& operator=(const Products&) = delete;
   ~Products();
@@ -84,15 +88,21 @@ class Products {
     auto operator<=>(const Key&) const = default;
   };
   struct Chosen;
+  struct Entry {
+    std::unique_ptr<Chosen> chosen;
+    std::string refused;  ///< why there is none
+  };
 
   static Key key_of(const Product& product, bool tf32);
   static std::string text(const Key& key);
   /// Without an epilogue, for groups that the library cannot do at once.
   bool run_each_group(const Product& product, const Context& context);
-  std::unique_ptr<Chosen> choose(const Key& key, void* vector, void* signs) const;
+  Entry choose(const Key& key, void* vector, void* signs) const;
+  bool launch(const Product& product, const Chosen& chosen, const Context& context, bool first) const;
 
+  const BackwardEpilogues epilogues_;
   cublasLtHandle_t handle_ = nullptr;
-  std::map<Key, std::unique_ptr<Chosen>> chosen_;  // null: the library has none
+  std::map<Key, Entry> chosen_;
 };
 
 }  // namespace mtrank::cuda

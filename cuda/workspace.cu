@@ -17,7 +17,8 @@ Workspace::Workspace(const JobPlan& plan)
     : training_layout(plan.training, plan.training_room, StepControl::bytes(plan.tables.size())),
       scoring_layout(plan.scoring, plan.scoring_room, sizeof(DeviceStep)),
       slots{{plan.training, training_layout}, {plan.training, training_layout}},
-      scoring_slot(plan.scoring, scoring_layout) {
+      scoring_slot(plan.scoring, scoring_layout),
+      products(plan.job.launch.epilogues) {
   for (Slot& slot : slots) slot.reserve(memory);
   scoring_slot.reserve(memory);
   arena_at_ = memory.reserve("activations", std::max(plan.training.arena_bytes, plan.scoring.arena_bytes));

@@ -31,7 +31,7 @@ class Workspace {
   std::vector<DeviceView> pooled;
   std::optional<SparseUpdate> sparse;
   std::optional<Runner> runners[Accelerator::kDepth], scorer;
-  Products products;
+  Products products;  ///< of all streams
   std::byte *arena = nullptr, *scratch = nullptr, *workspace = nullptr;
   SideStream side;                             ///< for weight gradients
   double *norms = nullptr, *losses = nullptr;  ///< losses lie behind the outcome

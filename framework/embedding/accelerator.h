@@ -35,9 +35,17 @@ struct IdsRoom {
   double per_row = 1;  ///< list: ids a row, on the average of a batch
 };
 
+/// Which matrix products of the backward pass also mask by a ReLU or sum a bias's gradient, as far as the library can.
+enum class BackwardEpilogues : uint8_t {
+  same_kernel,  ///< those that it does with the kernels it would take without
+  always,
+  never,
+};
+
 /// How the kernels of a step are launched: the same bits either way, but for products that the library does with
 /// another algorithm when something is fused into them.
 struct LaunchOptions {
+  BackwardEpilogues epilogues = BackwardEpilogues::same_kernel;
   bool graph = true;    ///< replay a captured graph; false: launch every kernel every time
   bool overlap = true;  ///< several streams; false: one kernel after the other
   bool fuse = true;     ///< a ReLU's gradient is part of a product, losses are one launch; false: for tests

@@ -269,11 +269,14 @@ TEST_F(CudaJob, FusedStepsFollowTheCpu) {
 /// What the library cannot fuse, forward or backward, is computed by kernels of our own.
 TEST_F(CudaJob, StepsThatTheLibraryWouldNotFuse) {
   use_wide_relus();
-  for (const std::vector<uint32_t>& refused :
-       {std::vector<uint32_t>{CUBLASLT_EPILOGUE_RELU_AUX_BIAS}, std::vector<uint32_t>{CUBLASLT_EPILOGUE_DRELU}}) {
-    emulator::Settings settings = emulator::settings();
-    settings.refused = refused;
-    const emulator::WithSettings with(settings);
+  std::vector<emulator::Settings> libraries(5, emulator::settings());
+  libraries[0].refused = {CUBLASLT_EPILOGUE_RELU_AUX_BIAS};
+  libraries[1].refused = {CUBLASLT_EPILOGUE_DRELU};
+  libraries[2].other_kernel = {CUBLASLT_EPILOGUE_DRELU, CUBLASLT_EPILOGUE_BGRADA};
+  libraries[3].fails = {CUBLASLT_EPILOGUE_DRELU, CUBLASLT_EPILOGUE_BGRADA};
+  libraries[4].fails = {CUBLASLT_EPILOGUE_RELU_AUX_BIAS};
+  for (const emulator::Settings& library : libraries) {
+    const emulator::WithSettings with(library);
     for (const Precision precision : {Precision::fp32, Precision::bf16}) {
       model_->config.train.precision = precision;
       Run fused(*this, DeviceKind::cuda), plain(*this, DeviceKind::cuda, {.fuse = false});

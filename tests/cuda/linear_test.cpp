@@ -1,6 +1,7 @@
 #include "framework/ops/linear.h"
 
 #include <cuda_runtime.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -16,6 +17,9 @@
 #include "framework/core/bf16.h"
 #include "framework/embedding/accelerator.h"
 #include "framework/ops/activation.h"
+#ifdef MTRANK_EMULATED
+#include "tests/emulator/emulator.h"
+#endif
 
 /// The launches of the linear ops against their CPU kernels in f64, which get the numbers that the device stores.
 namespace mtrank::cuda {
@@ -355,7 +359,9 @@ TEST_F(CudaLinear, GroupsThatTheLibraryRefuses) {
   product.b = {b.device().data, kColumns, DType::f32, kInner * kColumns};
   product.d = {d.device().data, kLd, DType::f32, kStride};
   product.epilogue = Epilogue::relu;
+#ifdef MTRANK_EMULATED  // a library on a GPU may do it
   EXPECT_FALSE(products_.run(product, context_));
+#endif
   product.epilogue = Epilogue::none;
   ASSERT_TRUE(products_.run(product, context_));
   MTRANK_CUDA(cudaStreamSynchronize(context_.stream));
@@ -378,11 +384,48 @@ TEST_F(CudaLinear, AlgorithmsAreRecorded) {
     epilogues.push_back(json.at("epilogue"));
     EXPECT_EQ(json.at("groups"), 3);
     EXPECT_EQ(json.at("n"), 24);
-    EXPECT_TRUE(json.at("algorithm").is_number()) << json;
+    EXPECT_NE(json.at("algorithm").is_number(), json.contains("refused")) << json;
     EXPECT_EQ(json.at("a").at("dtype"), "bf16");
   }
+#ifdef MTRANK_EMULATED  // a library on a GPU may refuse one
   EXPECT_EQ(epilogues, (std::vector<std::string>{"bias_gradient", "bias_relu"}));
+#endif
+  EXPECT_THAT(epilogues, ::testing::Contains("bias_relu"));
 }
+
+#ifdef MTRANK_EMULATED
+/// The library would fuse the bias's gradient, but with another algorithm than it multiplies with else.
+TEST_F(CudaLinear, AnEpilogueThatWouldChangeTheKernelIsRefused) {
+  emulator::Settings settings = emulator::settings();
+  settings.other_kernel = {CUBLASLT_EPILOGUE_BGRADA};
+  const emulator::WithSettings with(settings);
+  Matrix x = parameter(40, 16), dz = parameter(40, 24), dw = parameter(16, 24), db = parameter(1, 24);
+  Product product{.m = 16, .n = 24, .k = 40};
+  product.a = {x.device().data, 16, DType::f32, 0, true};
+  product.b = {dz.device().data, 24};
+  product.d = {dw.device().data, 24};
+  product.vector = db.device().data;
+  product.epilogue = Epilogue::bias_gradient;
+  for (const auto& [epilogues, granted] : {std::pair{BackwardEpilogues::same_kernel, false},
+                                           {BackwardEpilogues::always, true},
+                                           {BackwardEpilogues::never, false}}) {
+    Products products(epilogues);
+    context_.products = &products;
+    EXPECT_EQ(products.run(product, context_), granted);
+    const auto json = nlohmann::json::parse(products.describe()).at(0);
+    if (epilogues == BackwardEpilogues::same_kernel) {
+      EXPECT_EQ(json.at("refused"), "algorithm 21 instead of 66");
+    }
+    if (granted) {
+      EXPECT_EQ(json.at("algorithm"), 21);
+    }
+  }
+  settings.other_kernel.clear();
+  const emulator::WithSettings without(settings);
+  EXPECT_TRUE(products_.run(product, context_));
+  EXPECT_EQ(nlohmann::json::parse(products_.describe()).at(0).at("algorithm"), 66);
+}
+#endif
 
 }  // namespace
 }  // namespace mtrank::cuda

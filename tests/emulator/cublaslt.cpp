@@ -212,8 +212,10 @@ cublasStatus_t check(Problem& p) {
   // A bias, and a bias gradient, has the type of the output.
   if (p.bias_pointer() && d.bias_type != -1 && d.bias_type != static_cast<int32_t>(p.d.type))
     return CUBLAS_STATUS_NOT_SUPPORTED;
+  // Nor may the bits of batches lie among each other, as those of side by side batches would.
+  const bool bits_apart = p.d.batches == 1 || d.aux_stride >= static_cast<int64_t>(p.n) * d.aux_ld;
   if (p.aux() && (d.aux_ld % 128 != 0 || d.aux_ld < static_cast<int64_t>(p.m) || d.aux_stride % 128 != 0 ||
-                  reinterpret_cast<uintptr_t>(d.aux) % 16 != 0))
+                  !bits_apart || reinterpret_cast<uintptr_t>(d.aux) % 16 != 0))
     return CUBLAS_STATUS_INVALID_VALUE;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -325,6 +327,10 @@ void multiply(const Problem& p, const void* a, const void* b, const void* c, voi
       for (uint64_t i = 0; i < gradient.size(); ++i)
         write(p.desc.bias, batch * static_cast<uint64_t>(p.desc.bias_stride) + i, p.d.type, gradient[i]);
   }
+}
+
+bool has(const std::vector<uint32_t>& epilogues, uint32_t epilogue) {
+  return std::find(epilogues.begin(), epilogues.end(), epilogue) != epilogues.end();
 }
 
 bool aligned(const void* at, uint32_t bytes) { return reinterpret_cast<uintptr_t>(at) % bytes == 0; }
@@ -452,10 +458,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   if (requested < 1) return CUBLAS_STATUS_INVALID_VALUE;
   Problem p{*desc, *a, *b, *c, *d};
   if (const cublasStatus_t status = check(p)) return status;
-  const std::vector<uint32_t>& refused = settings().refused;
-  if (std::find(refused.begin(), refused.end(), desc->epilogue) != refused.end()) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (has(settings().refused, desc->epilogue)) return CUBLAS_STATUS_NOT_SUPPORTED;
   Algo algo;
-  algo.id = desc->compute == CUBLAS_COMPUTE_32F ? 66 : 67;
+  algo.id = has(settings().other_kernel, desc->epilogue) ? 21 : desc->compute == CUBLAS_COMPUTE_32F ? 66 : 67;
   std::copy_n(preference->alignment, 4, algo.alignment);
   if ((preference->reduction & CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE) != 0 && p.k >= 1024 &&
       preference->workspace >= 4096) {
@@ -508,6 +513,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   if (handle == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
   Problem p{*desc, *a_layout, *b_layout, *c_layout, *d_layout};
   if (const cublasStatus_t status = check(p)) return status;
+  if (has(settings().fails, desc->epilogue)) return CUBLAS_STATUS_NOT_SUPPORTED;
   const float scale = *static_cast<const float*>(alpha), old = *static_cast<const float*>(beta);
   if (p.bias_pointer() && p.desc.bias == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   if (p.aux() && p.desc.aux == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
