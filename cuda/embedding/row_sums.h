@@ -21,8 +21,9 @@ struct LookupRows {
   int feature_bits;
 
   using Element = T;
-  __device__ __forceinline__ const T* row(uint32_t i, float* w) const {
-    uint32_t v = value[i];
+  /// What says where row i lies: to be read for several rows before any of them.
+  __device__ __forceinline__ uint32_t place(uint32_t i) const { return value[i]; }
+  __device__ __forceinline__ const T* row(uint32_t v, float* w) const {
     if (source) {
       *w = weight[v];
       v = source[v];
@@ -39,6 +40,7 @@ struct PartialRows {
   static constexpr const float* weight = nullptr;
 
   using Element = float;
+  __device__ __forceinline__ uint32_t place(uint32_t i) const { return i; }
   __device__ __forceinline__ const float* row(uint32_t i, float*) const { return first + i * stride; }
 };
 
@@ -50,10 +52,13 @@ __device__ __forceinline__ Columns<float, N> sum_rows(const Rows& rows, uint32_t
   for (uint32_t i = 0; i < count; i += kRowsInFlight) {
     Columns<typename Rows::Element, N> part[kRowsInFlight];
     float weight[kRowsInFlight];
+    uint32_t place[kRowsInFlight];
+    MTRANK_UNROLL
+    for (uint32_t k = 0; k < kRowsInFlight; ++k) place[k] = rows.place(begin + min(i + k, count - 1));
     MTRANK_UNROLL
     for (uint32_t k = 0; k < kRowsInFlight; ++k) {
       weight[k] = 1.0f;
-      if (i + k < count) part[k] = load_columns<N>(rows.row(begin + i + k, &weight[k]) + column);
+      if (i + k < count) part[k] = load_columns<N>(rows.row(place[k], &weight[k]) + column);
     }
     MTRANK_UNROLL
     for (uint32_t k = 0; k < kRowsInFlight; ++k) {

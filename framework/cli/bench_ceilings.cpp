@@ -16,6 +16,7 @@ int bench_ceilings(const BenchOptions& options) {
       {"DLRM tower, second", rows, 1024, 1024},
       {"DLRM tower, gradient", 3456, 1024, rows},
       {"funnel cross", rows, 1677, 1677},
+      {"funnel cross, 1,680 wide", rows, 1680, 1680},
       {"funnel cross, gradient", 1677, 1677, rows},
       {"funnel experts, first", rows, 6144, 1677},
       {"funnel experts, second", rows, 512, 1024, 6},

@@ -72,7 +72,7 @@ class OptimizerSettings {
 /// What changes from step to step, computed once a step in double: an optimiser's own `Step`, as bytes that a kernel
 /// can be given or read from device memory.
 struct OptimizerStep {
-  alignas(16) std::array<std::byte, 48> own{};
+  alignas(16) std::array<uint32_t, 12> own{};
   float decay = 0;  ///< times the weight, added to the gradient (L2)
 
   template <class Step>
@@ -84,8 +84,11 @@ struct OptimizerStep {
   }
   template <class Step>
   MTRANK_HD Step as() const {
+    static_assert(sizeof(Step) % sizeof(own[0]) == 0);
+    uint32_t words[sizeof(Step) / sizeof(own[0])];  // so that a kernel loads words, not bytes
+    for (size_t i = 0; i < std::size(words); ++i) words[i] = own[i];
     Step step;
-    __builtin_memcpy(&step, &own, sizeof(Step));
+    __builtin_memcpy(&step, words, sizeof(Step));
     return step;
   }
 };
