@@ -111,6 +111,12 @@ class Checker {
         d_.error(Code::duplicate_name, layer.at, "`features` stands for all features and cannot name a layer");
       else if (c_.feature(layer.name) || c_.feature_group(layer.name))
         d_.error(Code::duplicate_name, layer.at, "`" + layer.name + "` is a feature and a layer", "rename one of them");
+      else if (c_.task(layer.name))
+        d_.error(Code::duplicate_name, layer.at, "`" + layer.name + "` is a task and a layer",
+                 "rename the layer, such as `" + layer.name + "_layer`: their weights would have the same names");
+      else if (layer.name.empty() || layer.name.find('/') != std::string::npos)
+        d_.error(Code::malformed, layer.at, "`" + layer.name + "` cannot name a layer",
+                 "a name is not empty and has no `/`, which stands between the parts of a weight's name");
     }
     for (const Feature& group : c_.feature_groups) {
       if (group.name == "features")
