@@ -2,6 +2,7 @@
 #include "framework/ops/gate.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/softmax.h"
+#include "models/hidden.h"
 #include "models/layer.h"
 
 namespace mtrank {
@@ -23,9 +24,9 @@ struct DcnV2 {
     int64_t experts = 1;
     std::string activation = "tanh";
     void fields(Fields& f) {
-      f("layers", layers, "number of cross layers").min(1);
-      f("rank", rank, "rank of the weights").min(1).unset("full");
-      f("experts", experts, "number of low-rank experts; more than one needs `rank`").min(1);
+      f("layers", layers, "number of cross layers").min(1).max(256);
+      f("rank", rank, "rank of the weights").min(1).max(kMaxWidth).unset("full");
+      f("experts", experts, "number of low-rank experts; more than one needs `rank`").min(1).max(kMaxExperts);
       f("activation", activation, "inside each expert, where there are several")
           .one_of({"relu", "gelu", "silu", "tanh", "sigmoid", "none"});
     }

@@ -7,6 +7,10 @@
 
 namespace mtrank {
 
+/// The widest a hidden layer may be, and the most experts a layer may have. What is still too much together is refused
+/// with its size, by build_model or by the plan of memory.
+constexpr int64_t kMaxWidth = 65536, kMaxExperts = 1024;
+
 /// What the hidden layers of mlp and mmoe have in common; its fields join the layer's.
 struct HiddenConfig {
   std::string activation = "relu";

@@ -17,7 +17,7 @@ struct Mlp {
     std::vector<int64_t> hidden;
     HiddenConfig layer;
     void fields(Fields& f) {
-      f("hidden", hidden, "sizes of the hidden layers").min(1).at_least(1).required();
+      f("hidden", hidden, "sizes of the hidden layers").min(1).max(kMaxWidth).at_least(1).required();
       layer.fields(f);
     }
   };

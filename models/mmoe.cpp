@@ -21,8 +21,8 @@ struct Mmoe {
     std::vector<int64_t> hidden;
     HiddenConfig layer;
     void fields(Fields& f) {
-      f("experts", experts, "number of experts").min(1);
-      f("hidden", hidden, "sizes of each expert's layers").min(1).at_least(1).required();
+      f("experts", experts, "number of experts").min(1).max(kMaxExperts);
+      f("hidden", hidden, "sizes of each expert's layers").min(1).max(kMaxWidth).at_least(1).required();
       layer.fields(f);
     }
   };

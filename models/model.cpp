@@ -1,5 +1,6 @@
 #include "models/model.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "framework/core/error.h"
@@ -71,6 +72,7 @@ class ModelBuilder {
     inputs();
     for (const Layer& layer : config_.layers) built_.emplace(layer.name, layer_output(layer, -1));
     for (size_t t = 0; t < tasks_.size(); ++t) logits_.push_back(logit(config_.tasks[t], static_cast<int>(t)));
+    check_size();
     if (!diagnostics_.ok()) return {};
     if (use_ == ModelUse::training) {
       for (size_t t = 0; t < tasks_.size(); ++t) add_loss(config_.tasks[t], t);
@@ -86,6 +88,28 @@ class ModelBuilder {
   }
 
  private:
+  /// Below the bound no sum of bytes that is computed from here on overflows, and a plan of memory says what is too
+  /// much for this machine.
+  void check_size() {
+    constexpr double most = int64_t{1} << 45;
+    double weights = 0, columns = 0;
+    for (const Value& value : graph_.values) {
+      if (value.kind == ValueKind::param || value.kind == ValueKind::table)
+        weights += static_cast<double>(value.rows) * static_cast<double>(value.cols);
+      else if (value.batch)
+        columns += static_cast<double>(value.cols);
+    }
+    const double activations = columns * static_cast<double>(std::max<int64_t>(config_.train.batch_size, 4096));
+    const auto refuse = [&](double n, const std::string& what, const char* path) {
+      if (n > most)
+        diagnostics_.error(Code::impossible_setting, config_.at(path),
+                           "the model has " + Node::number(n).text + what + ", more than any machine holds",
+                           "make its layers or tables smaller");
+    };
+    refuse(weights, " weights", "model");
+    refuse(activations, " values in a batch", "train.batch_size");
+  }
+
   void inputs() {
     std::map<std::string, ValueId> tables;
     for (const Table& table : config_.tables) {

@@ -269,7 +269,7 @@ void Shuffle::fields(Fields& f) {
 
 void CheckpointConfig::fields(Fields& f) {
   f("every", every, "epoch, N steps, or a time").selects();
-  f("keep", keep, "how many are kept, the best besides").min(1);
+  f("keep", keep, "how many are kept, the best besides").min(1).max(1000000);
 }
 
 void TrainConfig::fields(Fields& f) {

@@ -91,6 +91,9 @@ ValueId Builder::concat(const std::vector<ValueId>& parts, const std::string& na
     if (made.parts == parts) return made.result;
   int64_t cols = 0;
   for (ValueId part : parts) cols += this->cols(part);
+  if (cols > kMaxColumns)
+    throw ShapeError("its inputs side by side are " + std::to_string(cols) + " wide, more than " +
+                     std::to_string(kMaxColumns));
   const ValueId result = add_value({.name = name, .cols = cols});
   int64_t column = 0;
   for (ValueId part : parts) {

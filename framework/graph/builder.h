@@ -7,6 +7,9 @@
 
 namespace mtrank {
 
+/// No value is wider, so that sizes computed from widths stay far below what an int64 holds.
+constexpr int64_t kMaxColumns = 1 << 30;
+
 /// Appends values and nodes to a graph. Ops' headers offer functions on top of `apply`.
 class Builder {
  public:
@@ -36,7 +39,7 @@ class Builder {
   /// Columns [begin, begin + width) of x, without a copy.
   ValueId slice(ValueId x, int64_t begin, int64_t width);
   /// [x0 | x1 | ...]. Parts that no other concat owns are written in place by their producers; the others are copied.
-  /// The same parts give the same value.
+  /// The same parts give the same value. Throws ShapeError where they are more than kMaxColumns wide.
   ValueId concat(const std::vector<ValueId>& parts, const std::string& name);
 
   int64_t cols(ValueId id) const { return graph_.value(id).cols; }

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "framework/core/error.h"
 #include "framework/core/host.h"
@@ -46,11 +47,14 @@ std::vector<double> ids_by_value(const Graph& graph, const JobSize& size) {
   return out;
 }
 
-int64_t lookups(const Config& config, const Plan& plan, const JobSize& size) {
+/// Bytes that are computed from what the config says of lists may be beyond any machine; their sum must not overflow.
+int64_t whole(double bytes) { return static_cast<int64_t>(std::min(bytes, 1e17)); }
+
+int64_t sorted_bytes(const Config& config, const Plan& plan, const JobSize& size) {
   double all = 0;
   for (const SparseGradient& sparse : plan.graph.sparse_gradients)
     all += ids_of(size, feature_of(plan.graph, sparse.ids)) * static_cast<double>(config.train.batch_size);
-  return static_cast<int64_t>(all);
+  return whole(std::floor(all) * kSortedLookup);
 }
 
 int64_t batch_bytes(const Config& config, const JobSize& size) {
@@ -61,7 +65,7 @@ int64_t batch_bytes(const Config& config, const JobSize& size) {
                                : kFloat * static_cast<double>(feature.columns.size());
   }
   row += kFloat * static_cast<double>(config.labels.size()) + 8 * static_cast<double>(config.eval.segments.size() + 1);
-  return static_cast<int64_t>(row * static_cast<double>(config.train.batch_size));
+  return whole(row * static_cast<double>(config.train.batch_size));
 }
 
 /// The most that a thread's matrix products keep.
@@ -159,7 +163,7 @@ MemoryPlan plan_memory(const Config& config, const Plan& training, const Plan& s
                    {"optimizer state of the dense weights", dense * dense_state_slots(config)},
                    {"gradients of the dense weights", dense * buffers.subtrees * buffers.levels},
                    {"gradients of pooled embeddings", pooled},
-                   {"sorted ids", lookups(config, training, size) * kSortedLookup},
+                   {"sorted ids", sorted_bytes(config, training, size)},
                    {"packed weights", bytes(training.packed_bytes)},
                    {"activations", bytes(training.arena_bytes) * size.threads},
                    {"working memory of matrix products", gemm_bytes(training) * size.threads},
@@ -237,11 +241,11 @@ void require_memory(const MemoryPlan& plan, int64_t budget) {
   std::string most;
   for (size_t i = 0; i < 3 && i < regions.size(); ++i)
     most += fmt::format("{}{} {}", i ? ", " : "", regions[i].what, bytes_text(regions[i].bytes));
-  throw ResourceError(
-      fmt::format("this job needs about {} of memory ({}, …), and {} are free for it. Use fewer rows (`ids: hash`, "
-                  "`min_count`), a smaller dim, an optimizer with less state, or a smaller train.batch_size; "
-                  "train.memory sets another limit. `mtrank plan` shows all of it",
-                  bytes_text(plan.total()), most, bytes_text(budget)));
+  throw ResourceError(fmt::format(
+      "this job needs about {} of memory ({}, …), and {} are free for it. Use fewer rows (`ids: hash`, "
+      "`min_count`), a smaller dim, narrower layers, an optimizer with less state, or a smaller train.batch_size; "
+      "train.memory sets another limit. `mtrank plan` shows all of it",
+      bytes_text(plan.total()), most, bytes_text(budget)));
 }
 
 std::string bytes_text(int64_t bytes) {
