@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "framework/core/error.h"
 #include "framework/graph/autodiff.h"
@@ -30,7 +31,9 @@ void resolve_layer(Layer& layer, Diagnostics& diagnostics) {
                       "there is no layer type `" + layer.type + "`", suggestion(layer.type, layer_names()));
     return;
   }
+  const int before = diagnostics.reported();
   layer.settings = info->resolve(layer.settings, diagnostics);
+  layer.sound &= diagnostics.reported() == before;
 }
 
 /// fan_in, glorot and he see a table as a linear layer from its one-hot rows.
@@ -70,10 +73,16 @@ class ModelBuilder {
 
   Graph build() {
     inputs();
-    for (const Layer& layer : config_.layers) built_.emplace(layer.name, layer_output(layer, -1));
-    for (size_t t = 0; t < tasks_.size(); ++t) logits_.push_back(logit(config_.tasks[t], static_cast<int>(t)));
+    for (const Layer& layer : config_.layers) {
+      // check_config refuses these names; their weights could not be told apart.
+      if (config_.task(layer.name) || layer.name.find('/') != std::string::npos) continue;
+      if (auto output = layer_output(layer, -1)) built_.emplace(layer.name, *output);
+    }
+    for (size_t t = 0; t < tasks_.size(); ++t)
+      if (const auto hidden = tower(config_.tasks[t], t)) logits_.push_back(logit(config_.tasks[t], *hidden));
     check_size();
     if (!diagnostics_.ok()) return {};
+    MTRANK_ASSERT(logits_.size() == tasks_.size());
     if (use_ == ModelUse::training) {
       for (size_t t = 0; t < tasks_.size(); ++t) add_loss(config_.tasks[t], t);
       differentiate(graph_);
@@ -113,6 +122,7 @@ class ModelBuilder {
   void inputs() {
     std::map<std::string, ValueId> tables;
     for (const Table& table : config_.tables) {
+      if (!table.sound) continue;
       const auto rows = rows_.find(table.name);
       MTRANK_ASSERT(rows != rows_.end());
       tables[table.name] = builder_.table("embedding/" + table.name, rows->second, table.dim,
@@ -121,7 +131,7 @@ class ModelBuilder {
     std::vector<LookupFeature> features;
     std::vector<std::string> looked_up;
     for (const Feature& feature : config_.features) {
-      if (!feature.has_table()) continue;
+      if (!feature.sound || !feature.has_table() || tables.count(feature.table) == 0) continue;
       features.push_back({tables.at(feature.table), builder_.ids("ids:" + feature.name),
                           static_cast<Pooling>(static_cast<int>(feature.pool))});
       looked_up.push_back(feature.name);
@@ -131,24 +141,32 @@ class ModelBuilder {
       for (size_t i = 0; i < pooled.size(); ++i) features_[looked_up[i]] = pooled[i];
     }
     for (const Feature& feature : config_.features)
-      if (!feature.has_table())
+      if (feature.sound && !feature.has_table())
         features_[feature.name] = builder_.input("dense:" + feature.name, static_cast<int64_t>(feature.columns.size()));
   }
 
-  /// The values that `from` names; `task` picks a task's own where a layer hands on one a task.
+  /// The values that `from` names; `task` picks a task's own where a layer hands on one a task. Nothing where one of
+  /// them could not be built.
   std::vector<ValueId> sources(const Layer& layer, int task) {
     std::vector<ValueId> values;
+    bool sound = true;
     for (const Name& name : layer.from) {
       if (const auto made = built_.find(name); made != built_.end()) {
-        append(values, made->second, name, task);
+        sound &= append(values, made->second, name, task);
         continue;
       }
-      for (const Feature* feature : config_.features_named(name)) values.push_back(features_.at(feature->name));
+      const auto features = config_.features_named(name);
+      sound &= !features.empty();
+      for (const Feature* feature : features) {
+        const auto value = feature ? features_.find(feature->name) : features_.end();
+        sound &= value != features_.end();
+        if (value != features_.end()) values.push_back(value->second);
+      }
     }
-    return values;
+    return sound ? values : std::vector<ValueId>{};
   }
 
-  void append(std::vector<ValueId>& values, const LayerOutput& output, const Name& name, int task) {
+  bool append(std::vector<ValueId>& values, const LayerOutput& output, const Name& name, int task) {
     if (!output.per_task) {
       values.push_back(output.values.front());
     } else if (task >= 0) {
@@ -157,31 +175,36 @@ class ModelBuilder {
       diagnostics_.error(Code::shape_mismatch, name.at,
                          "`" + name + "` hands on one value a task, which only towers can read",
                          "name a layer above it");
-      values.push_back(output.values.front());
+      return false;
     }
+    return true;
   }
 
-  LayerOutput layer_output(const Layer& layer, int task) {
+  /// Nothing where the layer or one of its inputs is not sound: what is wrong with it was said, and what reads it
+  /// cannot be checked.
+  std::optional<LayerOutput> layer_output(const Layer& layer, int task) {
     const LayerInfo* info = find_layer(layer.type);
-    if (!info) return placeholder();
+    if (!info || !layer.sound) return std::nullopt;
     Builder::Scope scope(builder_, layer.name);
     try {
       const std::vector<ValueId> from = sources(layer, task);
-      if (from.empty()) return placeholder();
+      if (from.empty()) return std::nullopt;
       LayerContext context{builder_, from, tasks_};
       return info->build(context, layer.settings);
     } catch (const ShapeError& error) {
       diagnostics_.error(Code::shape_mismatch, layer.at, "`" + layer.name + "`: " + error.what());
-      return placeholder();
+      return std::nullopt;
     }
   }
 
-  /// Stands for a value that could not be built, so that the layers after it are checked too.
-  ValueId placeholder() { return builder_.add_value({.name = "missing", .cols = 1}); }
+  /// What a task's logit reads.
+  std::optional<ValueId> tower(const Task& task, size_t index) {
+    const auto output = layer_output(task.tower, static_cast<int>(index));
+    if (!output) return std::nullopt;
+    return output->per_task ? output->values[index] : output->values.front();
+  }
 
-  ValueId logit(const Task& task, int index) {
-    const LayerOutput tower = layer_output(task.tower, index);
-    const ValueId hidden = tower.per_task ? tower.values[static_cast<size_t>(index)] : tower.values.front();
+  ValueId logit(const Task& task, ValueId hidden) {
     Builder::Scope scope(builder_, task.name);
     return dense(builder_, "logit", hidden, 1);
   }

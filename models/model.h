@@ -25,8 +25,8 @@ void resolve_layers(Config& config, Diagnostics& diagnostics);
 /// "<task>/correction",
 /// "<task>/scale". For training it holds the losses and their gradients; for scoring the config's outputs, by name, and
 /// what every task is measured on, as "task:<task>": its prediction, or the product it is `trained_as`.
-/// Shapes that do not fit go to `diagnostics`, at the layer that was being built; the graph is whole only without
-/// errors.
+/// Shapes that do not fit go to `diagnostics`, at the layer that was being built. Where `diagnostics` has errors
+/// already the parts that are sound are checked all the same; the graph is whole only without errors.
 Graph build_model(const Config& config, const TableRows& rows, ModelUse use, Diagnostics& diagnostics);
 
 }  // namespace mtrank

@@ -35,8 +35,8 @@ TableRows capped_rows(const Config& config, std::optional<int64_t> cap) {
 Config load_and_check(const ConfigArguments& arguments, Diagnostics& diagnostics) {
   Config config = load_config(arguments.path, arguments.overrides, diagnostics);
   resolve_layers(config, diagnostics);
-  // A graph can be built of sound names only.
-  if (!diagnostics.ok()) return config;
+  // Without tasks there is nothing to build; what is not sound the model leaves out, and with it what reads it.
+  if (config.tasks.empty()) return config;
   const TableRows rows = table_rows(config, 2);
   build_model(config, rows, ModelUse::training, diagnostics);
   if (diagnostics.ok()) build_model(config, rows, ModelUse::scoring, diagnostics);

@@ -195,6 +195,7 @@ class Builder {
       if (columns_ > kMaxColumns) break;
       Node node = with_type(entry.value, "type");
       if (node.is_null()) node.at = entry.at;
+      const int before = d_.reported();
       const bool many = take_column(node);
       Feature feature;
       feature.name = Name(entry.key, entry.at);
@@ -208,6 +209,7 @@ class Builder {
       if (feature.one_a_column && feature.weights)
         d_.error(Code::conflict, feature.weights->at, "`weights` belongs to one list, `columns` names several",
                  "give each list a feature of its own");
+      feature.sound = d_.reported() == before;
       config_.feature_groups.push_back(feature);
       if (!feature.one_a_column) {
         config_.features.push_back(std::move(feature));
@@ -230,7 +232,9 @@ class Builder {
   Table read_table(const Name& name, const Node& written) {
     Table table;
     table.name = name;
+    const int before = d_.reported();
     parse_fields(table_node(defaults_.table, written), table, d_);
+    table.sound = d_.reported() == before;
     if (table.ids == IdSpace::hash && table.rows == 0) table.rows = 100'000;
     return table;
   }
@@ -329,10 +333,13 @@ class Builder {
 void Layer::parse_node(const Node& node, Diagnostics& d) {
   *this = {};
   at = node.at;
+  const int before = d.reported();
   const Node map = with_type(node, "type");
-  if (!map.is_map() && !map.is_null())
+  if (!map.is_map() && !map.is_null()) {
+    sound = false;
     return d.error(Code::wrong_type, node.at,
                    "a layer is a map such as {type: mlp, hidden: [64]}, found " + node.spoken());
+  }
   struct Common {
     Name type;
     std::vector<Name> from;
@@ -349,6 +356,7 @@ void Layer::parse_node(const Node& node, Diagnostics& d) {
   parse_fields(mine, common, d);
   type = common.type;
   from = common.from;
+  sound = d.reported() == before;
 }
 
 Node Layer::to_node() const {

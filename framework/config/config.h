@@ -126,6 +126,7 @@ struct Table {
   std::optional<SparseOptimizer> optimizer;  ///< always set after loading (train.sparse_optimizer when not given)
   double l2 = 0;                             ///< on the rows a batch touched
   bool declared = false;                     ///< written under `tables`
+  bool sound = true;                         ///< its keys were read without an error; so for features and layers
   void fields(Fields& f);
 };
 
@@ -171,6 +172,7 @@ struct Feature {
   double missing = 0;                       ///< stands for an empty value, before everything else
   std::optional<TrainOnly> train_only;
   bool one_a_column = false;  ///< a group as written: `columns:` of id, ids or bucket
+  bool sound = true;
   void fields(Fields& f);
   void check(const Node& node, Diagnostics& diagnostics) const;
 
@@ -187,6 +189,7 @@ struct Layer {
   std::vector<Name> from;  ///< layers above, features, feature groups, `features`; default: the layer above
   Node settings = Node::map();
   Location at;  ///< of the name
+  bool sound = true;
   void parse_node(const Node& node, Diagnostics& diagnostics);
   Node to_node() const;
   static const char* type_name() { return "layer"; }

@@ -85,6 +85,7 @@ const char* code_id(Code code) { return kCodes[static_cast<size_t>(code)].id; }
 const char* code_title(Code code) { return kCodes[static_cast<size_t>(code)].title; }
 
 void Diagnostics::error(Code code, const Location& at, std::string message, std::string help) {
+  ++reported_;
   add({Severity::error, code, std::move(message), at, std::move(help)});
 }
 

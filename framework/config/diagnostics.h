@@ -46,6 +46,8 @@ class Diagnostics {
   std::vector<Diagnostic> sorted() const;
   int errors() const { return errors_; }
   int warnings() const { return warnings_; }
+  /// Every call of `error`, also of what is known already: whether a part is sound shows in what reading it adds here.
+  int reported() const { return reported_; }
   bool ok() const { return errors_ == 0; }
 
   /// Everything, errors and warnings, and a closing line with their number; "" when there is nothing.
@@ -56,7 +58,7 @@ class Diagnostics {
  private:
   void add(Diagnostic diagnostic);
   std::vector<Diagnostic> list_;
-  int errors_ = 0, warnings_ = 0;
+  int errors_ = 0, warnings_ = 0, reported_ = 0;
   static constexpr size_t kMaxKept = 1000;
 };
 

@@ -76,6 +76,25 @@ TEST(Check, MistakesOfTheTextAndOfLayersAreReportedTogether) {
   for (const char* place : {"c.yaml:3:", "c.yaml:4:", "c.yaml:5:"}) EXPECT_THAT(r.err, HasSubstr(place));
 }
 
+TEST(Check, ShapesOfPartsThatCannotBeReadAreNotGuessed) {
+  const TempDir dir;
+  std::ofstream(dir / "c.yaml") << "data: {train: t.csv}\nlabels: {click: {}}\n"
+                                   "features: {u: {type: id, table: wide}, v: {type: id}, p: {type: dens}}\n"
+                                   "tables: {wide: {dim: 0}}\n"
+                                   "model:\n"
+                                   "  a: {type: mlp, from: v, hidden: [-16]}\n"
+                                   "  b: {type: add, from: [a, v]}\n"
+                                   "  c: {type: mul, from: [u, v]}\n"
+                                   "  d: {type: mul, from: [p, v]}\n"
+                                   "  e: {type: mul, from: [b, q, v]}\n"
+                                   "  f: {type: mlp, from: [b, c, d, e], hidden: [8]}\n";
+  const ProcessResult r = run_mtrank({"check", dir / "c.yaml"});
+  EXPECT_EQ(r.code, 2);
+  for (const char* place : {"c.yaml:3:65", "c.yaml:4:22", "c.yaml:6:36", "c.yaml:10:28"})
+    EXPECT_THAT(r.err, HasSubstr(place));
+  EXPECT_THAT(r.err, HasSubstr("4 errors"));
+}
+
 TEST(Check, AMissingFileIsAUsageError) {
   const ProcessResult r = run_mtrank({"check", "/nowhere/c.yaml"});
   EXPECT_EQ(r.code, 2);
