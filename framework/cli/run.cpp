@@ -23,7 +23,9 @@ int code(ExitCode c) { return static_cast<int>(c); }
 
 int fail(ExitCode c, const std::string& message) {
   std::fflush(stdout);
-  std::fprintf(stderr, "%s%s\n", message.rfind("error", 0) == 0 ? "" : "error: ", message.c_str());
+  // Whole, whatever it quotes: a zero byte ends no message.
+  const std::string line = (message.rfind("error", 0) == 0 ? "" : "error: ") + message + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);
   return code(c);
 }
 

@@ -23,7 +23,16 @@ constexpr CodeInfo kCodes[] = {
 #undef MTRANK_CODE
 };
 
-/// Tabs become one space, so that a caret below counts the same columns.
+/// Control characters would end the text where it is printed, or move the cursor. One for one, so that a caret below
+/// counts the same columns.
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (c == '\t' || c == '\n') c = ' ';
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+  }
+  return text;
+}
+
 std::string source_line(const Location& at) {
   std::string_view text = at.source->text;
   for (int line = 1; line < at.line; ++line) {
@@ -32,9 +41,8 @@ std::string source_line(const Location& at) {
     text.remove_prefix(end + 1);
   }
   std::string out(text.substr(0, text.find('\n')));
-  std::replace(out.begin(), out.end(), '\t', ' ');
   if (!out.empty() && out.back() == '\r') out.pop_back();
-  return out;
+  return printable(std::move(out));
 }
 
 size_t code_points(std::string_view text) {
@@ -127,7 +135,7 @@ std::string render(const Diagnostic& d, bool color) {
   const std::string strong = color ? "\033[1m" : "", blue = color ? "\033[1;34m" : "", reset = color ? "\033[0m" : "";
   const std::string hue = color ? (is_error ? "\033[1;31m" : "\033[1;33m") : "";
   std::string out = hue + (is_error ? "error[" : "warning[") + code_id(d.code) + "]" + reset + strong + ": " +
-                    d.message + reset + "\n";
+                    printable(d.message) + reset + "\n";
   std::string margin = " ";
   if (d.at.known()) {
     const std::string number = std::to_string(d.at.line);
@@ -142,7 +150,7 @@ std::string render(const Diagnostic& d, bool color) {
     out += margin + blue + "|" + reset + " " + std::string(column - 1, ' ') + hue + std::string(carets, '^') + reset +
            "\n";
   }
-  if (!d.help.empty()) out += margin + blue + "=" + reset + " help: " + d.help + "\n";
+  if (!d.help.empty()) out += margin + blue + "=" + reset + " help: " + printable(d.help) + "\n";
   return out;
 }
 

@@ -41,6 +41,11 @@ std::string expanded(const Node& node, Diagnostics& d) {
       return text;
     }
     const std::string inside = text.substr(i + 2, end - i - 2);
+    if (inside.find("${") != std::string::npos) {
+      d.error(Code::malformed, node.at, "`${` inside `${...}`: variables do not nest",
+              "write ${NAME} or ${NAME:-default}; `$${` stands for `${`");
+      return text;
+    }
     const size_t colon = inside.find(":-");
     const std::string name = inside.substr(0, colon);
     const char* value = is_name(name) ? std::getenv(name.c_str()) : nullptr;
@@ -104,16 +109,17 @@ class Loader {
   std::vector<std::string> chain_;
 };
 
+void move(Location& at, const std::shared_ptr<const Source>& source, int shift) {
+  if (at.line == 1) at.column += shift;
+  at.source = source;
+}
+
 void move_to(Node& node, const std::shared_ptr<const Source>& source, int shift) {
-  const auto move = [&](Location& at) {
-    if (at.line == 1) at.column += shift;
-    at.source = source;
-  };
-  move(node.at);
+  move(node.at, source, shift);
   node.from_override = true;
   for (Node& item : node.items) move_to(item, source, shift);
   for (Node::Entry& entry : node.entries) {
-    move(entry.at);
+    move(entry.at, source, shift);
     move_to(entry.value, source, shift);
   }
 }
@@ -130,7 +136,13 @@ void apply_override(const std::string& text, LoadedTree& loaded, Diagnostics& d)
   const Location whole{source, 1, 1, static_cast<int>(text.size())};
   if (equals == std::string::npos || equals == 0)
     return d.error(Code::bad_override, whole, "an override has the form key=value", "such as train.batch_size=8192");
-  Node value = parse_yaml(std::string_view(text).substr(equals + 1), "--set", d);
+  Diagnostics problems;
+  Node value = parse_yaml(std::string_view(text).substr(equals + 1), "--set", problems);
+  for (Diagnostic& one : problems.sorted()) {
+    move(one.at, source, static_cast<int>(equals) + 1);
+    d.error(one.code, one.at, one.message, one.help);
+  }
+  if (!problems.ok()) return;
   if (equals + 1 == text.size())
     return d.error(Code::bad_override, whole, "an override needs a value",
                    "`=null` removes a key, `=\"\"` is the empty text");

@@ -3,6 +3,8 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
+#include <cstring>
+#include <optional>
 #include <sstream>
 #include <unordered_map>
 #include <unordered_set>
@@ -71,6 +73,10 @@ class Positions {
     if (end > begin && text[end - 1] == '\r') --end;
     return text.substr(begin, end - begin);
   }
+  size_t offset(int line, int byte_column) const {
+    line = std::clamp(line, 0, static_cast<int>(starts_.size()) - 1);
+    return starts_[static_cast<size_t>(line)] + static_cast<size_t>(std::max(byte_column, 0));
+  }
   const std::string& text() const { return source_->text; }
   size_t lines() const { return starts_.size(); }
 
@@ -85,6 +91,7 @@ class TreeBuilder final : public YAML::EventHandler {
   TreeBuilder(const Positions& positions, Diagnostics& diagnostics)
       : positions_(positions), diagnostics_(diagnostics) {}
 
+  /// The first document, a null node where it was not read to its end.
   Node take() { return std::move(root_); }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
@@ -95,7 +102,12 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     Node node;
-    node.at = positions_.at(mark);
+    const std::string_view rest = positions_.tail(mark.line, mark.column);
+    // A null keeps its text for what is said about it.
+    for (const std::string_view word : {"null", "Null", "NULL", "~"})
+      if (rest.starts_with(word) && (rest.size() == word.size() || std::strchr(" \t,]}", rest[word.size()])))
+        node.text = word;
+    node.at = positions_.at(mark, std::max(1, code_points(node.text)));
     done(std::move(node), anchor, mark);
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -113,6 +125,9 @@ class TreeBuilder final : public YAML::EventHandler {
                 const std::string& value) override {
     check_tag(tag, mark);
     Node node = Node::scalar(value, tag == "!");
+    if (node.quoted && !is_closed(mark))
+      diagnostics_.error(Code::syntax, positions_.at(mark), "not valid YAML: the quote that opens here is never closed",
+                         "close it");
     node.at = positions_.at(mark, span_of(mark, value, node.quoted));
     spend(0, value.size(), mark);
     done(std::move(node), anchor, mark);
@@ -194,6 +209,8 @@ class TreeBuilder final : public YAML::EventHandler {
       start_entry(frame, std::move(node));
     } else {
       frame.has_key = false;
+      // Where nothing is written, yaml-cpp is at what comes next.
+      if (node.is_null() && node.text.empty()) node.at = frame.entry.at;
       frame.entry.value = std::move(node);
       if (!frame.skip_value) frame.node.entries.push_back(std::move(frame.entry));
     }
@@ -231,6 +248,27 @@ class TreeBuilder final : public YAML::EventHandler {
     return code_points(line);
   }
 
+  /// yaml-cpp takes the end of the text for a closing quote.
+  bool is_closed(const YAML::Mark& mark) const {
+    std::string_view rest = positions_.text();
+    rest.remove_prefix(std::min(rest.size(), positions_.offset(mark.line, mark.column)));
+    while (rest.starts_with('&') || rest.starts_with('!')) {
+      rest.remove_prefix(std::min(rest.find_first_of(" \t\r\n"), rest.size()));
+      rest.remove_prefix(std::min(rest.find_first_not_of(" \t\r\n"), rest.size()));
+    }
+    const char quote = rest.empty() ? '|' : rest.front();
+    if (quote != '"' && quote != '\'') return true;  // a block
+    for (size_t i = 1; i < rest.size(); ++i) {
+      if (quote == '"' && rest[i] == '\\')
+        ++i;
+      else if (rest[i] == quote && quote == '\'' && i + 1 < rest.size() && rest[i + 1] == quote)
+        ++i;
+      else if (rest[i] == quote)
+        return true;
+    }
+    return false;
+  }
+
   const Positions& positions_;
   Diagnostics& diagnostics_;
   Node root_;
@@ -247,6 +285,10 @@ bool text_is_sound(const Positions& positions, Diagnostics& diagnostics) {
     diagnostics.error(
         Code::too_big, positions.at(0, 0),
         "the config is " + std::to_string(text.size()) + " bytes, more than " + std::to_string(kMaxBytes));
+    return false;
+  }
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
+    diagnostics.error(Code::not_utf8, positions.at(0, 0), "the file is UTF-16", "save the file as UTF-8 text");
     return false;
   }
   int line = 0;
@@ -266,7 +308,12 @@ bool text_is_sound(const Positions& positions, Diagnostics& diagnostics) {
     if (c == '\n') ++line, start = i + 1;
     i += length;
   }
-  bool sound = true;
+  return true;
+}
+
+/// Tells off tabs in the indentation and makes each of them a space, so that the rest can be read.
+bool replace_tabs(const Positions& positions, std::string& text, Diagnostics& diagnostics) {
+  bool found = false;
   for (size_t n = 0; n < positions.lines(); ++n) {
     const std::string_view content = positions.tail(static_cast<int>(n), 0);
     const size_t first = content.find_first_not_of(" \t");
@@ -275,9 +322,57 @@ bool text_is_sound(const Positions& positions, Diagnostics& diagnostics) {
       continue;
     diagnostics.error(Code::tab, positions.at(static_cast<int>(n), static_cast<int>(tab)),
                       "YAML does not allow tabs in the indentation", "indent with spaces");
-    sound = false;
+    const size_t begin = positions.offset(static_cast<int>(n), 0);
+    std::replace(text.begin() + static_cast<std::ptrdiff_t>(begin),
+                 text.begin() + static_cast<std::ptrdiff_t>(begin + first), '\t', ' ');
+    found = true;
   }
-  return sound;
+  return found;
+}
+
+/// What yaml-cpp has to say against the text; what it read before stays in `builder`.
+std::optional<YAML::Exception> read_documents(const std::string& text, TreeBuilder& builder) {
+  try {
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    if (parser.HandleNextDocument(builder)) parser.HandleNextDocument(builder);
+  } catch (const GiveUp&) {
+  } catch (const YAML::Exception& e) {
+    return e;
+  }
+  return std::nullopt;
+}
+
+/// Where the `*` stands, npos when the problem is another.
+size_t undefined_alias(const Positions& positions, const YAML::Exception& e) {
+  using namespace YAML::ErrorMsg;
+  const auto is = [&](const char* message) { return e.msg.starts_with(message); };
+  if (!is(UNKNOWN_ANCHOR) && !is(ALIAS_NOT_FOUND) && !is(CHAR_IN_ALIAS)) return std::string::npos;
+  const size_t begin = positions.offset(e.mark.line, 0);
+  const std::string_view line = positions.tail(e.mark.line, 0);
+  const size_t star = line.substr(0, static_cast<size_t>(std::max(e.mark.column, 0)) + 1).rfind('*');
+  return star == std::string_view::npos ? std::string::npos : begin + star;
+}
+
+void report_alias(const Positions& positions, int line, size_t star, Diagnostics& diagnostics) {
+  const int column = static_cast<int>(star - positions.offset(line, 0));
+  const std::string_view rest = positions.tail(line, column);
+  const std::string text(rest.substr(0, rest.find_first_of(" \t,]}")));
+  diagnostics.error(Code::bad_anchor, positions.at(line, column, code_points(text)),
+                    "`" + text + "` is an alias in YAML, and nothing before it has that anchor",
+                    "quote a text that begins with `*`: \"" + text + "\"");
+}
+
+void report_syntax(const Positions& positions, const YAML::Exception& e, Diagnostics& diagnostics) {
+  const std::string_view line = positions.tail(e.mark.line, 0);
+  const char* help = "";
+  if (e.msg.starts_with(YAML::ErrorMsg::EOF_IN_SCALAR))
+    help = "close the quote";
+  else if (line.find("${") != std::string_view::npos)
+    help = "inside { } and [ ] quote a value with ${...}";
+  else if (line.find("..") != std::string_view::npos && line.find('{') != std::string_view::npos)
+    help = "inside { } and [ ] quote a name with braces: \"c{0..17}\"";
+  diagnostics.error(Code::syntax, positions.at(e.mark), "not valid YAML: " + e.msg, help);
 }
 
 }  // namespace
@@ -287,22 +382,27 @@ Node parse_yaml(std::shared_ptr<const Source> source, Diagnostics& diagnostics) 
     source = std::make_shared<Source>(Source{source->name, source->text.substr(3)});
   const Positions positions(source);
   if (!text_is_sound(positions, diagnostics)) return {};
-  TreeBuilder builder(positions, diagnostics);
-  try {
-    std::istringstream stream(source->text);
-    YAML::Parser parser(stream);
-    if (parser.HandleNextDocument(builder)) parser.HandleNextDocument(builder);
-  } catch (const GiveUp&) {
-    return {};
-  } catch (const YAML::Exception& e) {
-    const bool variable = positions.tail(e.mark.line, 0).find("${") != std::string_view::npos;
-    diagnostics.error(Code::syntax, positions.at(e.mark), "not valid YAML: " + e.msg,
-                      variable ? "inside { } and [ ] quote a value with ${...}" : "");
-    return {};
+  std::string text = source->text;
+  const bool tabs = replace_tabs(positions, text, diagnostics);
+  for (int aliases = 0;; ++aliases) {
+    Diagnostics found;
+    TreeBuilder builder(positions, found);
+    const auto problem = read_documents(text, builder);
+    // An alias of nothing is most often a glob: what else is wrong shows when it is read as text.
+    const size_t star = problem ? undefined_alias(positions, *problem) : std::string::npos;
+    if (star != std::string::npos) report_alias(positions, problem->mark.line, star, diagnostics);
+    if (star != std::string::npos && aliases < 50) {
+      text[star] = '_';
+      continue;
+    }
+    // With a tab the lines may not stand where they were meant to: a syntax error would be one more about the same.
+    if (problem && star == std::string::npos && !tabs) report_syntax(positions, *problem, found);
+    if (!problem || !tabs)
+      for (const Diagnostic& one : found.sorted()) diagnostics.error(one.code, one.at, one.message, one.help);
+    Node root = builder.take();
+    if (!root.at.known()) root.at = positions.at(0, 0);
+    return root;
   }
-  Node root = builder.take();
-  if (!root.at.known()) root.at = positions.at(0, 0);
-  return root;
 }
 
 Node parse_yaml(std::string_view text, const std::string& name, Diagnostics& diagnostics) {

@@ -95,6 +95,21 @@ TEST(Check, ShapesOfPartsThatCannotBeReadAreNotGuessed) {
   EXPECT_THAT(r.err, HasSubstr("4 errors"));
 }
 
+TEST(Check, BytesThatAreNoTextDoNotCutTheMessageOff) {
+  const TempDir dir;
+  std::ofstream(dir / "zero.yaml") << "data: {train: t" << '\0' << ".csv}\n";
+  for (const ProcessResult& r : {run_mtrank({"check", dir / "zero.yaml"}), run_mtrank({"plan", dir / "zero.yaml"})}) {
+    EXPECT_EQ(r.code, 2);
+    EXPECT_THAT(r.err, HasSubstr("byte 0x00 is a control character"));
+    EXPECT_THAT(r.err, HasSubstr("data: {train: t?.csv}\n"));
+    EXPECT_THAT(r.err, HasSubstr("save the file as UTF-8 text"));
+  }
+  std::ofstream(dir / "wide.yaml") << "\xFF\xFE" << 'd' << '\0' << ':' << '\0';
+  const ProcessResult r = run_mtrank({"check", dir / "wide.yaml"});
+  EXPECT_THAT(r.err, HasSubstr("the file is UTF-16"));
+  EXPECT_THAT(r.err, HasSubstr("save the file as UTF-8 text"));
+}
+
 TEST(Check, AMissingFileIsAUsageError) {
   const ProcessResult r = run_mtrank({"check", "/nowhere/c.yaml"});
   EXPECT_EQ(r.code, 2);

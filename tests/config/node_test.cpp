@@ -88,8 +88,27 @@ TEST(Node, refuses_what_the_loader_would_let_pass) {
   EXPECT_EQ(complaint("a: \xed\xa0\x80\n"), "E002 1:4");
   EXPECT_EQ(complaint(std::string("a: \0b\n", 6)), "E002 1:4");
   EXPECT_THAT(complaint("a: [1, 2\nb: 3\n"), HasSubstr("E003"));
-  EXPECT_THAT(complaint("a: *nobody\n"), HasSubstr("E003"));
+  EXPECT_EQ(complaint("a: *nobody\n"), "E006 1:4");
   EXPECT_EQ(complaint("a: 1\na: 2\nb: 1\nb: 2\n"), "E005 2:1; E005 4:1");
+}
+
+TEST(Node, quotes_are_closed) {
+  for (const char* text : {"a: 'it''s'\n", "a: \"x\\\"\"\n", "a: &x \"q\"\nb: *x\n", "a: \"two\n  lines\"\n",
+                           "'a': |\n  it's\n", "a: &x\n  'q'\n", "a: ! 'q'\n", "a: it's\n"})
+    EXPECT_EQ(complaint(text), "") << text;
+  EXPECT_EQ(complaint("a: \"b\n"), "E003 1:4");
+  EXPECT_EQ(complaint("a: 'b''\n"), "E003 1:4");
+  EXPECT_EQ(complaint("a: \"b\\\"\n"), "E003 1:4");
+  EXPECT_EQ(complaint("a: 1\nb: &x \"c\n\n"), "E003 2:4");
+}
+
+TEST(Node, reads_on_after_a_problem) {
+  Diagnostics d;
+  const Node node = parse_yaml("a:\n\tb: *.csv\n\tc: [*x, y]\n---\nd: 1\n", "t", d);
+  EXPECT_EQ(d.errors(), 5) << d.render();  // two tabs, two aliases, a second document
+  ASSERT_TRUE(node.find_path("a.c"));
+  EXPECT_EQ(node.find_path("a.c")->items.size(), 2u);
+  EXPECT_EQ(node.find("d"), nullptr);
 }
 
 TEST(Node, is_bounded) {
