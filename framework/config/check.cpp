@@ -146,8 +146,15 @@ class Checker {
         if (feature.weights && *feature.weights == label.column) leak(feature, *feature.weights, label);
       }
     }
-    if (c_.data.sample)
-      for (const Name& name : c_.data.sample->when.names()) use_label(name);
+    if (c_.data.sample) check_sample(*c_.data.sample);
+  }
+
+  void check_sample(const Sample& sample) {
+    for (const Name& name : sample.when.names()) use_label(name);
+    if (sample.correct == Correct::logit && sample.when.clauses.size() > 1)
+      d_.warning(Code::no_effect, c_.at("data.sample.correct"),
+                 "`correct: logit` has no effect where `when` has several conditions: kept rows weigh 1/keep instead",
+                 "write `correct: weight`, or one condition");
   }
 
   void leak(const Feature& feature, const Name& column, const Label& label) {
@@ -271,8 +278,13 @@ class Checker {
                  std::string("the loss ") + enum_name(task.loss->type) + " needs a 0/1 label, `" + label->name +
                      "` is a regression label",
                  "use mse or huber");
+      if (label && !number && task.loss && !loss_of_binary)
+        d_.error(Code::impossible_setting, setting(task, "loss"),
+                 std::string("the loss ") + enum_name(task.loss->type) + " is for numbers, `" + label->name +
+                     "` is a 0/1 label",
+                 "use bce or focal, or make it a number: labels: {" + label->name + ": {type: regression}}");
       if (task.only_when) check_only_when(task, label);
-      if (task.trained_as) check_trained_as(task, number, loss_of_binary);
+      if (task.trained_as) check_trained_as(task, number);
     }
     if (!c_.tasks.empty() && std::all_of(c_.tasks.begin(), c_.tasks.end(), [](const Task& t) { return t.weight == 0; }))
       d_.error(Code::impossible_setting, setting(c_.tasks[0], "weight"),
@@ -294,7 +306,7 @@ class Checker {
                  "name the label of an earlier step of the funnel");
   }
 
-  void check_trained_as(const Task& task, bool number, bool loss_of_binary) {
+  void check_trained_as(const Task& task, bool number) {
     const Expression& product = *task.trained_as;
     bool has_itself = false;
     for (const Name& name : product.names()) {
@@ -312,8 +324,7 @@ class Checker {
     if (task.only_when)
       d_.error(Code::conflict, task.only_when->at, "`trained_as` takes the loss over all rows, `only_when` over some",
                "keep one of them");
-    if (number || (task.loss && !loss_of_binary))
-      d_.error(Code::impossible_setting, product.at, "`trained_as` needs a 0/1 label and its loss");
+    if (number) d_.error(Code::impossible_setting, product.at, "`trained_as` needs a 0/1 label and its loss");
   }
 
   bool metric_fits(const MetricRule& rule, const Task& task) const {
@@ -331,8 +342,8 @@ class Checker {
         d_.error(Code::duplicate_name, metric.at, "metric `" + metric.text() + "` is listed twice");
       if (!c_.tasks.empty() &&
           std::none_of(c_.tasks.begin(), c_.tasks.end(), [&](const Task& t) { return metric_fits(*rule, t); }))
-        d_.error(Code::impossible_metric, metric.at,
-                 "`" + metric.name + "` needs a 0/1 label, and every task is a regression", "use mse, rmse or mae");
+        misfit(*rule, metric.at,
+               rule->task == MetricRule::Task::binary ? "and every task is a regression" : "and every label is 0/1");
     }
     if (c_.eval.best) check_best(*c_.eval.best);
     if (!c_.data.has_valid() && c_.eval.patience)
@@ -413,6 +424,7 @@ class Checker {
 void check_config(const Config& config, const Config* before, Diagnostics& d) {
   Checker checker(config, d);
   checker.run();
+  if (config.tasks.empty()) return;  // nothing can be used
   std::set<std::string> unused_before;
   if (before) {
     Diagnostics ignored;
