@@ -17,10 +17,20 @@ namespace {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
-std::string bounds(double low, double high) {
-  if (low <= -1e6 && high >= 1e6) return "";
-  if (high >= 1e6) return fmt::format(">= {:g}", low);
-  return fmt::format("in [{:g}, {:g}]", low, high);
+bool applies(const FieldInfo& field, const std::string& type) {
+  return field.name != "type" &&
+         (field.applies_to.empty() || (", " + field.applies_to + ",").find(", " + type + ",") != std::string::npos);
+}
+
+/// The rows of a config section that has a `type`, for one of its choices.
+std::vector<FieldInfo> fields_of(const std::vector<FieldInfo>& section, const std::string& type) {
+  std::vector<FieldInfo> out;
+  for (const FieldInfo& field : section) {
+    if (!applies(field, type)) continue;
+    out.push_back(field);
+    out.back().applies_to.clear();
+  }
+  return out;
 }
 
 ReferencePage layers() {
@@ -62,11 +72,11 @@ ReferencePage losses() {
                      {}};
   for (const LossInfo& loss : all_losses()) {
     const char* output = loss.binary ? "Its prediction is the sigmoid of the logit." : "Its prediction is the output.";
-    ReferenceEntry entry{loss.name, loss.summary, std::string(loss.summary) + "\n" + output, {}, {}};
-    for (const LossParameter& p : loss.parameters)
-      entry.fields.push_back(
-          {p.name, "number", fmt::format("{:g}", p.otherwise), bounds(p.min, p.max), p.help, "", {}});
-    page.entries.push_back(std::move(entry));
+    page.entries.push_back({loss.name,
+                            loss.summary,
+                            std::string(loss.summary) + "\n" + output,
+                            {},
+                            fields_of(describe_fields<LossConfig>(), loss.name)});
   }
   return page;
 }
@@ -77,10 +87,31 @@ std::string used_for(OptimizerUse use) {
                                       : "tables";
 }
 
+/// A row that only one of the two takes says so.
+std::vector<FieldInfo> optimizer_fields(const OptimizerInfo& one) {
+  const std::string name(one.name);
+  std::vector<FieldInfo> dense, tables;
+  if (serves(one.use, OptimizerUse::dense)) dense = fields_of(describe_fields<DenseOptimizer>(), name);
+  if (serves(one.use, OptimizerUse::tables)) tables = fields_of(describe_fields<SparseOptimizer>(), name);
+  if (dense.empty()) return tables;
+  if (tables.empty()) return dense;
+  const auto has = [](const std::vector<FieldInfo>& fields, const std::string& key) {
+    return std::any_of(fields.begin(), fields.end(), [&](const FieldInfo& field) { return field.name == key; });
+  };
+  for (FieldInfo& field : dense)
+    if (!has(tables, field.name)) field.applies_to = used_for(OptimizerUse::dense);
+  for (FieldInfo& field : tables) {
+    if (has(dense, field.name)) continue;
+    field.applies_to = used_for(OptimizerUse::tables);
+    dense.push_back(field);
+  }
+  return dense;
+}
+
 ReferencePage optimizers() {
   ReferencePage page{"optimizers",
                      "`train.dense_optimizer` moves the dense weights, `train.sparse_optimizer` or a table's own "
-                     "`optimizer` the tables. All take `lr` and `weight_decay`; g is the gradient, w the weight.",
+                     "`optimizer` the tables. g is the gradient, w the weight.",
                      {}};
   for (const OptimizerInfo& one : optimizer_registry()) {
     std::string text = std::string(one.summary) + "\nFor " + used_for(one.use) + ".\nKeeps: ";
@@ -89,16 +120,7 @@ ReferencePage optimizers() {
       text += fmt::format("{}{} (one number a {}{})", i ? ", " : "", one.slots[i].name,
                           one.slots[i].shape == SlotShape::row ? "row" : "weight",
                           one.slots[i].when.empty() ? "" : fmt::format(", where {} is not 0", one.slots[i].when));
-    ReferenceEntry entry{std::string(one.name), std::string(one.summary), text + ".", {}, {}};
-    for (const OptimizerParameter& p : one.parameters)
-      entry.fields.push_back({std::string(p.name),
-                              "number",
-                              fmt::format("{:g}", p.otherwise),
-                              bounds(p.low, p.high),
-                              std::string(p.help),
-                              p.use == OptimizerUse::both ? "" : used_for(p.use),
-                              {}});
-    page.entries.push_back(std::move(entry));
+    page.entries.push_back({std::string(one.name), std::string(one.summary), text + ".", {}, optimizer_fields(one)});
   }
   return page;
 }
@@ -122,11 +144,6 @@ ReferencePage metrics() {
   return page;
 }
 
-bool applies(const FieldInfo& field, const std::string& type) {
-  return field.name != "type" &&
-         (field.applies_to.empty() || (", " + field.applies_to + ",").find(", " + type + ",") != std::string::npos);
-}
-
 ReferencePage features() {
   ReferencePage page{"features",
                      "`features` names what the model sees: `user_id: {type: id}`. A feature without `table` owns a "
@@ -138,13 +155,7 @@ ReferencePage features() {
   const std::vector<FieldInfo> fields = describe_fields<Feature>();
   const auto types = enum_names(FeatureType{});
   for (size_t i = 0; i < types.size(); ++i) {
-    ReferenceEntry entry{types[i], summaries[i], summaries[i], {}, {}};
-    for (FieldInfo field : fields) {
-      if (!applies(field, types[i])) continue;
-      field.applies_to.clear();
-      entry.fields.push_back(std::move(field));
-    }
-    page.entries.push_back(std::move(entry));
+    page.entries.push_back({types[i], summaries[i], summaries[i], {}, fields_of(fields, types[i])});
   }
   return page;
 }

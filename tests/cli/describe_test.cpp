@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "framework/cli/reference.h"
+#include "framework/embedding/optimizer.h"
 #include "framework/graph/op.h"
+#include "framework/ops/loss.h"
 #include "models/layer.h"
 #include "tests/support/process.h"
 
@@ -36,6 +38,32 @@ TEST(Describe, EveryLayerHasAFormulaItsKeysAndExamples) {
     EXPECT_THAT(r.out, HasSubstr("{type: " + std::string(layer->name)));
     EXPECT_GE(layer->examples.size(), 1u) << layer->name;
   }
+}
+
+TEST(Describe, BoundsAreThoseOfTheConfig) {
+  const std::string adam = run_mtrank({"describe", "adam"}).out, sgd = run_mtrank({"describe", "sgd"}).out;
+  const std::string bce = run_mtrank({"describe", "bce"}).out;
+  EXPECT_THAT(adam, HasSubstr("decay of the mean square; in [0, 1)"));
+  EXPECT_THAT(adam, HasSubstr("lazy          true"));
+  EXPECT_THAT(sgd, HasSubstr("in [0, 1) (dense weights)"));
+  EXPECT_THAT(sgd, HasSubstr("nesterov      false"));
+  EXPECT_THAT(bce, HasSubstr("weight of positives; above 0"));
+  EXPECT_THAT(bce, HasSubstr("y becomes y (1 - s) + s / 2; in [0, 1)"));
+}
+
+TEST(Describe, EveryParameterOfALossOrOptimiserIsAKeyOfTheConfig) {
+  const auto has = [](const std::string& page, const std::string& entry, std::string_view key) {
+    for (const cli::ReferencePage& one : cli::reference_pages())
+      for (const cli::ReferenceEntry& found : one.entries)
+        for (const FieldInfo& field : found.fields)
+          if (one.name == page && found.name == entry && field.name == key) return true;
+    return false;
+  };
+  for (const LossInfo& loss : all_losses())
+    for (const LossParameter& p : loss.parameters) EXPECT_TRUE(has("losses", loss.name, p.name)) << p.name;
+  for (const OptimizerInfo& one : optimizer_registry())
+    for (const OptimizerParameter& p : one.parameters)
+      EXPECT_TRUE(has("optimizers", std::string(one.name), p.name)) << one.name << " " << p.name;
 }
 
 TEST(Describe, ANameOfSeveralThingsShowsAll) {
