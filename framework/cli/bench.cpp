@@ -32,12 +32,13 @@ Run bench_command(CLI::App& app) {
   options->config = add_config_arguments(app);
   app.get_option("config")->required(false);
   app.add_option("--device", options->device, "cpu | cuda | auto")->check(CLI::IsMember({"cpu", "cuda", "auto"}));
-  app.add_option("--batch", options->batch, "samples a step, instead of train.batch_size")->check(CLI::PositiveNumber);
-  app.add_option("--threads", options->threads, "instead of train.threads")->check(CLI::PositiveNumber);
+  app.add_option("--batch", options->batch, "samples a step, instead of train.batch_size")
+      ->check(CLI::Range(1, 1 << 24));
+  app.add_option("--threads", options->threads, "instead of train.threads")->check(CLI::Range(1, 1024));
   app.add_option("--rows-cap", options->rows_cap, "most rows of a table; vocabularies have this many, else 100,000")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 2147483647));
   app.add_option("--steps", options->steps, "timed steps, of which the median counts: 9 on the CPU, 60 on a GPU")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1000000));
   app.add_flag("!--no-graph", options->launch.graph, "on a GPU: launch kernels one by one");
   app.add_flag("!--no-overlap", options->launch.overlap,
                "on a GPU: one kernel after the other, nothing on a stream of its own");
@@ -53,7 +54,7 @@ Run bench_command(CLI::App& app) {
   app.add_flag("--ceilings", options->ceilings,
                "measure the GPU instead: copies, random rows, products by precision and shape; needs no config");
   app.add_option("--ceiling-size", options->ceiling_size, "N: ceilings of N x N x N products and N MiB of rows")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   app.add_option("--zipf", options->ids.exponent, "of the ids' distribution; 0: uniform")
       ->check(CLI::Range(0.0, 4.0))

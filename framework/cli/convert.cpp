@@ -38,7 +38,7 @@ Run convert_command(CLI::App& app) {
   options->config = add_config_arguments(app);
   app.add_option("--out", options->convert.out, "directory to make")->required()->type_name("DIR");
   app.add_option("--threads", options->convert.threads, "instead of train.threads; changes nothing but the time")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1024));
   return [options] { return convert_and_report(*options); };
 }
 

@@ -160,10 +160,10 @@ Run plan_command(CLI::App& app) {
   options->config = add_config_arguments(app);
   app.add_option("--device", options->device, "cuda: also the memory of a GPU, by region; none is needed")
       ->check(CLI::IsMember({"cpu", "cuda"}));
-  app.add_option("--threads", options->threads, "instead of train.threads")->check(CLI::PositiveNumber);
+  app.add_option("--threads", options->threads, "instead of train.threads")->check(CLI::Range(1, 1024));
   app.add_option("--vocabulary-rows", options->vocabulary_rows,
                  "suppose vocabularies of so many rows, and read no data")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 2147483647));
   app.add_flag("--nodes", options->nodes,
                "also every value and node of the training step, in order, and where they lie");
   return [options] { return plan(*options); };

@@ -95,12 +95,12 @@ void add_like_options(CLI::App& app, LikeOptions& options) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--rows", options.like.rows, "training rows; validation and test have a tenth")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000'000}))
       ->capture_default_str();
   app.add_option("--out", options.like.out, "directory to make")->type_name("DIR");
   app.add_option("--rows-cap", options.rows_cap, "most rows of a table; vocabularies have this many, else 100,000")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--threads", options.like.threads, "changes nothing but the time")->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 2147483647));
+  app.add_option("--threads", options.like.threads, "changes nothing but the time")->check(CLI::Range(1, 1024));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "framework/config/tree.h"
 
@@ -172,6 +173,14 @@ class Builder {
 
   static constexpr size_t kMaxColumns = 20'000;  // of all features; braces are quick to write
 
+  /// Of one block of numbers; features of the same name are found with the names.
+  void only_once(const std::vector<Name>& columns) {
+    std::set<std::string> seen;
+    for (const Name& column : columns)
+      if (!seen.insert(column).second)
+        d_.error(Code::duplicate_name, column.at, "column `" + column + "` is listed twice");
+  }
+
   void expand_columns(Feature& feature) {
     std::vector<Name> out;
     for (const Name& written : feature.columns) {
@@ -187,6 +196,7 @@ class Builder {
       else
         for (std::string& name : names) out.emplace_back(std::move(name), written.at);
     }
+    if (feature.type == FeatureType::dense) only_once(out);
     if (!out.empty()) feature.columns = std::move(out);
   }
 

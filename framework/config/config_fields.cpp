@@ -1,6 +1,7 @@
 // The rows of every section: the one place where a key has its name, default, bounds and help.
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "framework/config/config.h"
 
@@ -21,11 +22,19 @@ void Split::check(const Node& node, Diagnostics& d) const {
     const Location at = !list ? node.at : list->is_list() && i < list->items.size() ? list->items[i].at : list->at;
     d.error(Code::impossible_split, at, message, "folds count from 0; those not held out are trained on");
   };
-  for (const auto& [key, folds_of] : {std::pair{"valid", &valid}, std::pair{"test", &test}})
-    for (size_t i = 0; i < folds_of->size(); ++i)
-      if ((*folds_of)[i] >= folds)
-        report(key, i,
-               "fold " + std::to_string((*folds_of)[i]) + " does not exist, there are " + std::to_string(folds));
+  const std::string there_are = ", there are " + std::to_string(folds);
+  for (const auto& [key, folds_of, last] :
+       {std::tuple{"valid", &valid, folds - 2}, std::tuple{"test", &test, folds - 1}})
+    for (size_t i = 0; i < folds_of->size(); ++i) {
+      const std::string fold = std::to_string((*folds_of)[i]);
+      if ((*folds_of)[i] < folds) continue;
+      if (node.find(key))
+        report(key, i, "fold " + fold + " does not exist" + there_are);
+      else
+        d.error(Code::impossible_split, node.find("folds") ? node.find("folds")->at : node.at,
+                std::string("`") + key + "` is fold " + fold + " when it is not given" + there_are,
+                std::string("write ") + key + ": [" + std::to_string(last) + "]");
+    }
   for (size_t i = 0; i < test.size(); ++i)
     if (std::find(valid.begin(), valid.end(), test[i]) != valid.end())
       report("test", i, "fold " + std::to_string(test[i]) + " is in `valid` and in `test`");
@@ -75,7 +84,8 @@ void Sample::fields(Fields& f) {
   f("when", when, "training rows this holds for are sampled").required();
   f("keep", keep, "share of them that is kept").above(0).max(1).required();
   f("correct", correct,
-    "how the model is corrected: kept rows weigh 1/keep, the logit is shifted by log(keep), or not at all");
+    "how the model is corrected: kept rows weigh 1/keep, the logit is shifted by log(keep), which needs a "
+    "`when` of one condition, or not at all");
 }
 
 void BadRows::fields(Fields& f) {
@@ -108,6 +118,13 @@ void DataConfig::fields(Fields& f) {
 }
 
 void DataConfig::check(const Node& node, Diagnostics& d) const {
+  for (const auto& [key, paths] : {std::pair{"train", &train}, {"valid", &valid}, {"test", &test}, {"files", &files}}) {
+    const Node* given = node.find(key);
+    for (size_t i = 0; given && i < paths->size(); ++i)
+      if ((*paths)[i].empty())
+        d.error(Code::malformed, given->is_list() && i < given->items.size() ? given->items[i].at : given->at,
+                std::string("`") + key + "` has a path that is empty", "name a file, or remove it");
+  }
   const auto at = [&](const char* key) { return node.find(key) ? node.find_entry(key)->at : node.at; };
   if (!files.empty() && !(train.empty() && valid.empty() && test.empty()))
     d.error(Code::conflict, at("files"),
@@ -178,11 +195,15 @@ void Feature::fields(Fields& f) {
       .selects()
       .required();
   f("columns", columns,
-    "one feature a column, or one block of numbers for dense; \"c{0..17}\" stands for c0 ... c17; `column` for one");
+    "one feature a column, or one block of numbers for dense; \"c{0..17}\" stands for c0 ... c17; `column` for one")
+      .at_least(1);
   f("table", table, "the embedding table; one of the feature's name when not given").only_if(!dense);
   f("separator", separator, "between the ids of a list").only_if(ids);
-  f("pool", pool, "how the rows of a list become one; an empty list is zeros").only_if(ids);
-  f("weights", weights, "column with one weight for each id of the list").only_if(ids);
+  f("pool", pool,
+    "how the rows x of a list become one, w being their `weights`: sum: Σ w x; mean: Σ w x / Σ w; sqrtn: Σ w x / "
+    "sqrt(Σ w²); an empty list is zeros")
+      .only_if(ids);
+  f("weights", weights, "column with one weight for each id of the list; 1 each when not given").only_if(ids);
   f("max_len", max_len, "longer lists are cut to this").min(1).max(1000000).only_if(ids);
   f("keep", keep, "which end of a list that is too long stays").only_if(ids);
   f("length", length, "every list has exactly this many ids").min(1).max(1000000).unset("any").only_if(ids);

@@ -61,6 +61,13 @@ TEST(Bench, ModelsThatDoNotFitAreRefused) {
   EXPECT_THAT(r.err, HasSubstr("1.0 MiB are free"));
 }
 
+TEST(Bench, AnImpossibleBatchNamesTheRange) {
+  const ProcessResult r = run_mtrank({"bench", "c.yaml", "--batch", "0"});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_THAT(r.err, HasSubstr("--batch"));
+  EXPECT_THAT(r.err, HasSubstr("1 to 16777216\n"));
+}
+
 TEST(Bench, UsageErrors) {
   const TempDir dir;
   std::ofstream(dir / "c.yaml") << kConfig;
