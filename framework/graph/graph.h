@@ -37,6 +37,7 @@ struct Value {
   int64_t cols = 0;
   ValueId base = kNoValue;  ///< a view of columns [column, column + cols) of `base`
   int64_t column = 0;
+  bool whole = false;  ///< f32 in every plan: a statistic of a row, which all of its numbers are divided by
 };
 
 struct OpNode {

@@ -185,7 +185,7 @@ bool has_single_writers(const Plan& plan) {
 
 DType stored_as(const Value& value, DType plan) {
   if (plan != DType::bf16) return plan;
-  const bool wide = value.batch && value.cols > 1 && value.kind != ValueKind::ids;
+  const bool wide = value.batch && value.cols > 1 && value.kind != ValueKind::ids && !value.whole;
   return wide ? DType::bf16 : DType::f32;
 }
 

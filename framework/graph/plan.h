@@ -51,7 +51,7 @@ struct PackedWeight {
 };
 
 /// What a value is stored as in a plan of `plan`: bf16 is for what has several columns. A single column is a logit, a
-/// label or a weight, which stay f32; so do weights, tables and their gradients.
+/// label or a weight, which stay f32; so do statistics, weights, tables and their gradients.
 DType stored_as(const Value& value, DType plan);
 
 /// A graph plus every decision about its memory, for shards of at most `capacity` rows. Made before anything is

@@ -9,9 +9,13 @@ namespace mtrank {
 
 ValueId layer_norm(Builder& builder, ValueId x, ValueId gamma, ValueId beta, int64_t groups, double epsilon) {
   const ValueId y = builder.apply1(ops::layer_norm, {x, gamma, beta}, {{"groups", groups}, {"epsilon", epsilon}});
-  if (!builder.training()) {
-    std::vector<ValueId>& outputs = builder.graph().nodes.back().outputs;
-    outputs[1] = outputs[2] = kNoValue;
+  Graph& graph = builder.graph();
+  std::vector<ValueId>& outputs = graph.nodes.back().outputs;
+  for (size_t statistic : {1, 2}) {
+    if (builder.training())
+      graph.values[static_cast<size_t>(outputs[statistic])].whole = true;
+    else
+      outputs[statistic] = kNoValue;
   }
   return y;
 }
