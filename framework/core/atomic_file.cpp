@@ -14,6 +14,7 @@ std::string follow_links(const std::string& path) {
 }
 
 bool in_place(const std::string& path) {
+  if (disk::is_standard_output(path)) return true;
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);

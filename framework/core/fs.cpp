@@ -81,6 +81,11 @@ int retry_open(const std::string& path, int flags) {
   return fd;
 }
 
+/// The standard output by one of its names, or -1. Opened as a file it would be emptied, and written from its start.
+int standard_output(const std::string& path) {
+  return path == "/dev/stdout" || path == "/dev/fd/1" || path == "/proc/self/fd/1" ? STDOUT_FILENO : -1;
+}
+
 int write_fully(int fd, const char* data, size_t size) {
   while (size > 0) {
     const ssize_t n = ::write(fd, data, size);
@@ -96,7 +101,8 @@ int write_fully(int fd, const char* data, size_t size) {
 
 Output::Output(std::string path) : path_(std::move(path)) {
   operate("create", path_, [&] {
-    fd_ = retry_open(path_, O_WRONLY | O_CREAT | O_TRUNC);
+    const int standard = standard_output(path_);
+    fd_ = standard >= 0 ? ::fcntl(standard, F_DUPFD_CLOEXEC, 3) : retry_open(path_, O_WRONLY | O_CREAT | O_TRUNC);
     return errno_if(fd_ < 0);
   });
 }
@@ -208,6 +214,8 @@ bool is_directory(const std::string& path) {
   std::error_code error;
   return std::filesystem::is_directory(path, error);
 }
+
+bool is_standard_output(const std::string& path) { return standard_output(path) >= 0; }
 
 bool is_file(const std::string& path) {
   std::error_code error;

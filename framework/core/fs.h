@@ -13,7 +13,7 @@ namespace mtrank::disk {
 /// A file being written from its beginning. What it holds is on the disk only after `sync`.
 class Output {
  public:
-  /// Creates `path`, or empties it.
+  /// Creates `path`, or empties it. /dev/stdout is the standard output as it is: what a shell appends to stays.
   explicit Output(std::string path);
   ~Output();  ///< closes; nothing is promised about what was not synced
   Output(const Output&) = delete;
@@ -63,6 +63,8 @@ void make_directory(const std::string& dir);
 void remove(const std::string& path);
 
 bool is_directory(const std::string& path);
+/// Whether a path is a name of the standard output: /dev/stdout, /dev/fd/1.
+bool is_standard_output(const std::string& path);
 bool is_file(const std::string& path);
 /// The names in a directory, sorted by their bytes.
 std::vector<std::string> list(const std::string& dir);

@@ -21,10 +21,18 @@ RawSource::RawSource(const std::vector<std::string>& files, ReadOptions read, st
       options_(std::move(options)),
       names_(encoder_->schema().keys.size()) {
   for (const auto& file : files_) stamp_file(file), format_of(file, read_);
-  const auto& columns = encoder_->columns();
-  for (const auto& key : encoder_->schema().keys)
-    key_columns_.push_back(static_cast<size_t>(std::find(columns.begin(), columns.end(), key) - columns.begin()));
+  columns_ = encoder_->columns();
+  for (const auto& key : encoder_->schema().keys) key_columns_.push_back(place(key));
+  for (const auto& name : options_.keep) kept_columns_.push_back(place(name));
   start();
+}
+
+/// Where a column stands among those that are read; each is read once, since unquoting changes its bytes.
+size_t RawSource::place(const std::string& column) {
+  const auto at = std::find(columns_.begin(), columns_.end(), column);
+  const auto place = static_cast<size_t>(at - columns_.begin());
+  if (at == columns_.end()) columns_.push_back(column);
+  return place;
 }
 
 RawSource::~RawSource() { stop(); }
@@ -64,11 +72,9 @@ void RawSource::seek(int64_t epoch, int64_t sample) {
 void RawSource::read_files() {
   std::exception_ptr error;
   try {
-    auto columns = encoder_->columns();
-    columns.insert(columns.end(), options_.keep.begin(), options_.keep.end());
     BadRowPolicy policy(options_.skip_bad_rows, options_.bad_row_cap);
     std::vector<Piece> pieces(static_cast<size_t>(options_.threads));
-    FileScan(files_, read_, columns)
+    FileScan(files_, read_, columns_)
         .run(
             options_.threads, [&](int worker, ScanBlock& block) { encode(block, pieces[static_cast<size_t>(worker)]); },
             [&](int worker, ScanBlock& block) { return deliver(block, pieces[static_cast<size_t>(worker)], policy); });
@@ -88,7 +94,7 @@ void RawSource::encode(const ScanBlock& block, Piece& piece) const {
   piece.kept.assign(options_.keep.size(), {});
   for (size_t k = 0; k < options_.keep.size(); ++k)
     for (const uint32_t row : piece.taken)
-      piece.kept[k].emplace_back(block.table.values[row * block.table.columns + encoder_->columns().size() + k]);
+      piece.kept[k].emplace_back(block.table.values[row * block.table.columns + kept_columns_[k]]);
 }
 
 bool RawSource::deliver(const ScanBlock& block, Piece& piece, BadRowPolicy& policy) {

@@ -47,6 +47,7 @@ class RawSource : public BatchSource {
     std::vector<uint32_t> taken;
     std::vector<BadRow> bad;
   };
+  size_t place(const std::string& column);
   void start();
   void stop();
   void read_files();
@@ -60,7 +61,8 @@ class RawSource : public BatchSource {
   ReadOptions read_;
   std::shared_ptr<const RowEncoder> encoder_;
   RawOptions options_;
-  std::vector<size_t> key_columns_;
+  std::vector<std::string> columns_;  ///< that are read: the encoder's and others that are kept
+  std::vector<size_t> key_columns_, kept_columns_;
 
   std::thread thread_;
   mutable std::mutex mutex_;

@@ -7,6 +7,7 @@
 
 #include "framework/serving/scorer.h"
 #include "tests/support/file_modes.h"
+#include "tests/support/paths.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -82,6 +83,28 @@ TEST_F(PredictTest, KeptColumnsComeFirstAndAreQuotedWhereNeeded) {
   EXPECT_THAT(text[1000], StartsWith("999,"));
   EXPECT_THAT(contents("scores.csv"), HasSubstr(",\"u,"));
   EXPECT_EQ(predict({"--keep", "n,n"}).code, 2);
+}
+
+// A column is unquoted in place, once.
+TEST_F(PredictTest, AKeptColumnMayBeAFeatureWithQuotesInIt) {
+  disk::Output(path("quoted.csv")).write("user,items,price,day\n\"a\"\"b\",i1,1,2\n\"\"\"c\"\"\",i1,1,2\n");
+  const ProcessResult r = predict({"--keep", "user"}, "quoted.csv");
+  ASSERT_EQ(r.code, 0) << r.err;
+  const std::vector<std::string> text = lines();
+  ASSERT_EQ(text.size(), 3u);
+  EXPECT_THAT(text[1], StartsWith("\"a\"\"b\","));
+  EXPECT_THAT(text[2], StartsWith("\"\"\"c\"\"\","));
+}
+
+TEST_F(PredictTest, TheStandardOutputIsWrittenAsItIs) {
+  disk::Output(path("all")).write("previous\n");
+  for (const std::string name : {"/dev/stdout", "/dev/fd/1"}) {
+    const std::string command = "'" + testing::mtrank_binary() + "' predict '" + path("model") + "' --data '" +
+                                path("new.csv") + "' --out " + name + " >> '" + path("all") + "'";
+    ASSERT_EQ(testing::run_process({{"sh", "-c", command}, {}, ""}).code, 0);
+  }
+  ASSERT_EQ(predict({}).code, 0);
+  EXPECT_EQ(contents("all"), "previous\n" + contents("scores.csv") + contents("scores.csv"));
 }
 
 TEST_F(PredictTest, SeveralFilesAndPatternsInOrder) {
