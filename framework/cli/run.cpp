@@ -10,6 +10,7 @@
 
 #include "framework/cli/command.h"
 #include "framework/core/error.h"
+#include "framework/core/standard_output.h"
 
 namespace mtrank::cli {
 namespace {
@@ -31,6 +32,7 @@ int fail(ExitCode c, const std::string& message) {
 
 /// A reader that went away (`mtrank describe | head`) is no error; a full disk is.
 int fail_system(const std::system_error& e) {
+  note_output_error(e.code().value());
   if (e.code() == std::errc::broken_pipe) return code(ExitCode::ok);
   return fail(ExitCode::resource, e.what());
 }
@@ -75,16 +77,17 @@ std::string unknown_command(int argc, const char* const* argv, const std::vector
 }
 
 int finish(int result) {
-  errno = 0;
-  const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout);
-  if (!failed || errno == EPIPE || result != 0) return result;
-  return fail(ExitCode::resource, std::string("cannot write to standard output: ") + std::strerror(errno));
+  flush_output(stdout);
+  if (!std::ferror(stdout) || first_output_error() == EPIPE || result != 0) return result;
+  return fail(ExitCode::resource,
+              std::string("cannot write to standard output: ") + std::strerror(first_output_error()));
 }
 
 }  // namespace
 
 int run(int argc, const char* const* argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a training run outlives the `head` it was piped into
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of its write
   CLI::App app{"mtrank trains multi-task ranking models from one YAML file", "mtrank"};
   app.set_version_flag("--version", std::string("mtrank ") + MTRANK_VERSION);
   app.require_subcommand(1);

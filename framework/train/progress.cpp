@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "framework/core/standard_output.h"
+
 namespace mtrank {
 namespace {
 
@@ -33,7 +35,7 @@ void ProgressPrinter::show(const TrainProgress& p, double now) {
     bar_ = format_bar(p, terminal_width(out_) - 1);  // the last column would wrap on some terminals
     std::fputs(bar_.c_str(), out_);
   }
-  std::fflush(out_);
+  flush_output(out_);
 }
 
 void ProgressPrinter::message(const std::string& text) {
@@ -47,13 +49,13 @@ void ProgressPrinter::event(const std::string& text, const std::string& json) {
   std::fprintf(out_, "%s\n", (format_ == LogFormat::json ? json : text).c_str());
   bar_ = bar;
   std::fputs(bar_.c_str(), out_);
-  std::fflush(out_);
+  flush_output(out_);
 }
 
 void ProgressPrinter::finish() {
   if (!bar_.empty()) std::fputc('\n', out_);
   bar_.clear();
-  std::fflush(out_);
+  flush_output(out_);
 }
 
 void ProgressPrinter::erase_bar() {

@@ -120,9 +120,9 @@ class Trainer {
   }
 
   ExitCode run() {
-    write_file_atomically(dir_.config(), state_.config);
-    write_environment();
     if (!options_.resume || !resume()) initialize();
+    write_file_atomically(dir_.config(), resolved_yaml(config_));  // after all that may refuse to go on
+    write_environment();
     if (const int64_t warmup = config_.train.schedule.warmup_steps; warmup > total_steps_)
       printer_.message("warning: the warm-up of " + std::to_string(warmup) + " steps is longer than the run of " +
                        std::to_string(total_steps_) + ": the learning rate never gets to its full size");

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "tests/support/file_modes.h"
+#include "tests/support/paths.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -104,6 +105,33 @@ TEST_F(TrainTest, MetricsLinesHaveTheirFields) {
   }
   EXPECT_EQ(splits, (std::vector<std::string>{"valid", "valid", "valid", "valid", "test"}));
   EXPECT_EQ(all.back()["split"], "test");
+}
+
+TEST_F(TrainTest, AReaderThatGoesAwayCostsNothingAndAFullDiskIsNamed) {
+  const auto shell = [&](const std::string& run, const std::string& to) {
+    return testing::run_process(
+        {{"bash", "-c",
+          "'" + testing::mtrank_binary() + "' train '" + path("config.yaml") + "' --out '" + path(run) + "' " + to},
+         {},
+         ""});
+  };
+  const ProcessResult head = shell("head", "| head -1; exit ${PIPESTATUS[0]}");
+  EXPECT_EQ(head.code, 0) << head.err;
+  EXPECT_EQ(head.err, "");
+  const ProcessResult full = shell("full", "> /dev/full");
+  EXPECT_EQ(full.code, 5);
+  EXPECT_THAT(full.err, HasSubstr("cannot write to standard output: No space left on device"));
+  EXPECT_EQ(contents("head/model.safetensors"), contents("full/model.safetensors")) << "the run itself is whole";
+}
+
+TEST_F(TrainTest, AFileThatMayNotGrowIsAnErrorNotASignal) {
+  const ProcessResult r = testing::run_process({{"bash", "-c",
+                                                 "ulimit -f 1; '" + testing::mtrank_binary() + "' train '" +
+                                                     path("config.yaml") + "' --out '" + path("run") + "' > /dev/null"},
+                                                {},
+                                                ""});
+  EXPECT_EQ(r.code, 5);
+  EXPECT_THAT(r.err, HasSubstr("File too large"));
 }
 
 TEST_F(TrainTest, JsonOnStdoutIsOneObjectALine) {
@@ -225,7 +253,11 @@ TEST_F(TrainTest, OtherRowsOfAnyPartAreRefused) {
   for (const auto& [file, name] : parts) {
     const std::string before = contents(file);
     disk::Output(path(file)).write(tiny_log(400, 5));
-    const ProcessResult r = train("run", {"--resume", "--set", test});
+    disk::Output(path("run/env.json")).write("as it was");
+    const std::string config = contents("run/config.resolved.yaml");
+    const ProcessResult r = train("run", {"--resume", "--set", test, "--threads", "3"});
+    EXPECT_EQ(contents("run/env.json"), "as it was");
+    EXPECT_EQ(contents("run/config.resolved.yaml"), config);
     EXPECT_EQ(r.code, 3) << file;
     EXPECT_THAT(r.err, AllOf(HasSubstr(std::string("the ") + name + " is not what this run was started on"),
                              HasSubstr("init_from")));
