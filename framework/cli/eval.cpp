@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "framework/cli/command.h"
+#include "framework/cli/scoring.h"
 #include "framework/config/config.h"
 #include "framework/core/atomic_file.h"
 #include "framework/core/error.h"
@@ -26,6 +27,7 @@ struct EvalOptions {
   int threads = 0;
   int64_t batch_size = 4096;
   int64_t skip_bad_rows = 0;
+  std::string format;
 };
 
 Config config_of(const EvalOptions& options, const Bundle& bundle) {
@@ -44,7 +46,7 @@ EvalRecord evaluate_files(const EvalOptions& options) {
   const Config config = config_of(options, scorer.bundle());
   const auto encoder = std::make_shared<RowEncoder>(scorer.transforms(), row_spec(config), EncodeFor::scoring);
   const RawOptions raw{options.batch_size, threads, {}, options.skip_bad_rows > 0, options.skip_bad_rows};
-  RawSource source(options.files, scorer.read_options(), encoder, raw);
+  RawSource source(options.files, read_options(scorer, options.format), encoder, raw);
   Evaluator evaluator(config, scorer.forward(), scorer.pool());
   const EvalRecord record = evaluator.run(source, "data", 0, warn);
   if (source.bad_rows() > 0) warn("left out " + std::to_string(source.bad_rows()) + " bad rows");
@@ -70,6 +72,7 @@ Run eval_command(CLI::App& app) {
       ->required();
   app.add_option("--json", options->json,
                  "write the metrics to this file instead, as a line of metrics.jsonl; /dev/stdout prints it");
+  add_format_option(app, options->format);
   app.add_option("--threads", options->threads, "default: every core; the metrics do not depend on it")
       ->check(CLI::Range(1, 4096));
   app.add_option("--batch-size", options->batch_size, "rows scored at a time; the metrics do not depend on it")

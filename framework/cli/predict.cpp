@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "framework/cli/command.h"
+#include "framework/cli/scoring.h"
 #include "framework/core/atomic_file.h"
 #include "framework/core/error.h"
 #include "framework/core/host.h"
@@ -22,6 +23,7 @@ struct PredictOptions {
   int threads = 0;
   int64_t batch_size = 4096;
   int64_t skip_bad_rows = 0;
+  std::string format;
 };
 
 /// A field as CSV wants it: quoted where it would be read as something else.
@@ -69,7 +71,7 @@ int predict(const PredictOptions& options) {
   const int threads = options.threads > 0 ? options.threads : host_cores();
   Scorer scorer(read_bundle(options.bundle), threads);
   const RawOptions raw{options.batch_size, threads, options.keep, options.skip_bad_rows > 0, options.skip_bad_rows};
-  RawSource source(options.files, scorer.read_options(), scorer.encoder(), raw);
+  RawSource source(options.files, read_options(scorer, options.format), scorer.encoder(), raw);
   std::string text;
   append_header(text, options, scorer);
   AtomicFile out(options.out);
@@ -98,6 +100,7 @@ Run predict_command(CLI::App& app) {
   app.add_option("--out", options->out, "a CSV file with one row for each, in the same order; /dev/stdout prints them")
       ->required();
   app.add_option("--keep", options->keep, "columns to copy, separated by commas")->delimiter(',');
+  add_format_option(app, options->format);
   app.add_option("--threads", options->threads, "default: every core; the scores do not depend on it")
       ->check(CLI::Range(1, 4096));
   app.add_option("--batch-size", options->batch_size, "rows scored at a time; the scores do not depend on it")

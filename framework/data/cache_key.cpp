@@ -8,7 +8,7 @@ namespace mtrank {
 namespace {
 
 /// Counts up when the same input gives other encoded rows or statistics.
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
 
 void put_texts(ByteWriter& out, const std::vector<std::string>& texts) {
   out.put(static_cast<uint64_t>(texts.size()));

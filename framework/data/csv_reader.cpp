@@ -38,18 +38,20 @@ class CsvReader : public Reader {
  public:
   CsvReader(const std::string& path, const ReadOptions& options)
       : path_(path),
-        syntax_{options.delimiter, options.trim},
+        syntax_{options.delimiter, options.trim, false},
         block_bytes_(std::max<size_t>(options.block_bytes, 16)),
         source_(open_bytes(path)),
         columns_(options.columns) {
     skip_mark();
     if (columns_.empty() || options.skip_header) read_header();
+    syntax_.blank_lines = columns_.size() == 1;
   }
 
   const std::vector<std::string>& columns() const override { return columns_; }
   int64_t first_line() const override { return first_line_; }
 
   bool next(RawBlock& block) override {
+    if (stopped_) return false;
     block.overlong = false;
     if (block.bytes.size() < rest_.size()) block.bytes.resize(rest_.size());
     std::copy(rest_.begin(), rest_.end(), block.bytes.begin());
@@ -63,7 +65,7 @@ class CsvReader : public Reader {
         cut = last_record_end(block.bytes.data(), filled, syntax_);
       if (cut > 0 || ended_) break;
       if (filled >= kLongestRecord) {
-        block.overlong = true;
+        block.overlong = stopped_ = true;
         cut = filled;
         break;
       }
@@ -84,9 +86,7 @@ class CsvReader : public Reader {
     table.lines = index.lines;
     table.bad.clear();
     table.values.resize(table.rows * selected.size());
-    if (block.overlong)
-      throw DataError(path_ + ": a record longer than " + std::to_string(kLongestRecord >> 20) +
-                      " MiB begins with: " + std::string(block.bytes.data(), 60) + "; is a quote left open?");
+    if (block.overlong) return mark_overlong(block, table);
     number_lines(block, index, table);
     for (size_t r = 0; r < table.rows; ++r) parse_row(block, index, selected, r, table);
     if (index.unclosed && table.rows > 0) mark_unclosed(selected.size(), table);
@@ -169,7 +169,17 @@ class CsvReader : public Reader {
     if (!table.bad.empty() && table.bad.back().row == last) table.bad.pop_back();
     std::string_view* values = table.values.data() + last * selected;
     for (size_t s = 0; s < selected; ++s) values[s] = values[s].substr(0, 0);
-    table.bad.push_back({last, "", "", "a quote is opened and never closed"});
+    table.bad.push_back({last, "", "", "a quote is opened and never closed", true});
+  }
+
+  void mark_overlong(const RawBlock& block, FieldTable& table) const {
+    table.rows = 1;
+    table.row_lines.clear();
+    table.values.assign(table.columns, std::string_view(block.bytes.data() + block.size, 0));
+    table.bad.push_back({0, "", "",
+                         "a record longer than " + std::to_string(kLongestRecord >> 20) + " MiB begins with '" +
+                             shown_value({block.bytes.data(), block.size}) + "'; is a quote left open?",
+                         true});
   }
 
   static void number_lines(const RawBlock& block, const CsvIndex& index, FieldTable& table) {
@@ -186,12 +196,13 @@ class CsvReader : public Reader {
   }
 
   const std::string path_;
-  const CsvSyntax syntax_;
+  CsvSyntax syntax_;
   const size_t block_bytes_;
   std::unique_ptr<ByteSource> source_;
   std::vector<std::string> columns_;
   std::vector<char> rest_;
   bool ended_ = false;
+  bool stopped_ = false;  // after what is too long to be a row
   int64_t first_line_ = 1;
 };
 

@@ -138,7 +138,7 @@ class Indexer {
   void end_row(size_t field_end) {
     const uint32_t end = index_.ends[field_end - 1];
     const bool empty = end == row_start_ || (end == row_start_ + 1 && text_[row_start_] == '\r');
-    if (!(empty && field_end == row_first_ + 1))
+    if (syntax_.blank_lines || !(empty && field_end == row_first_ + 1))
       index_.rows.push_back(
           {row_start_, static_cast<uint32_t>(row_first_), static_cast<uint32_t>(field_end - row_first_)});
     row_first_ = field_end;

@@ -10,7 +10,8 @@ namespace mtrank {
 /// (after blanks, with `trim`); elsewhere it is a character like any other. Inside, two quotes stand for one.
 struct CsvSyntax {
   char delimiter = ',';
-  bool trim = false;  ///< blanks and tabs around a field are not part of it
+  bool trim = false;         ///< blanks and tabs around a field are not part of it
+  bool blank_lines = false;  ///< an empty line is a row: of one empty field
 };
 
 /// Text handed to these functions can be read this many bytes past its end.
@@ -27,7 +28,7 @@ struct CsvIndex {
     uint32_t fields;
   };
   std::vector<uint32_t> ends;  ///< of every field: the position of its delimiter or newline
-  std::vector<Row> rows;       ///< empty lines are not rows
+  std::vector<Row> rows;       ///< empty lines are rows only with `blank_lines`
   int64_t lines = 0;           ///< newlines, those inside quotes counted
   bool unclosed = false;       ///< the text ends inside quotes, in the last row
 };

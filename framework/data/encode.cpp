@@ -90,7 +90,7 @@ void encode_block(const RowEncoder& encoder, const ScanBlock& block, EncodedBloc
     const std::string_view* values = block.table.values.data() + r * columns;
     const int64_t row = block.first_row + static_cast<int64_t>(r);
     if (unusable != block.table.bad.end() && unusable->row == r) {
-      if (encoder.in_split(values, row)) bad.push_back(*unusable);
+      if (unusable->stops || encoder.in_split(values, row)) bad.push_back(*unusable);
       ++unusable;
       continue;
     }

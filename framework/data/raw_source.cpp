@@ -72,7 +72,7 @@ void RawSource::seek(int64_t epoch, int64_t sample) {
 void RawSource::read_files() {
   std::exception_ptr error;
   try {
-    BadRowPolicy policy(options_.skip_bad_rows, options_.bad_row_cap);
+    BadRowPolicy policy(options_.skip_bad_rows, options_.bad_row_cap, {"--skip-bad-rows N", "--skip-bad-rows"});
     std::vector<Piece> pieces(static_cast<size_t>(options_.threads));
     FileScan(files_, read_, columns_)
         .run(

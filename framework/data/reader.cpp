@@ -34,7 +34,8 @@ const Format& find_format(const std::string& path, const ReadOptions& options) {
     if (options.format.empty() ? name.ends_with(format.ending) : options.format == format.name) return format;
   if (!options.format.empty())
     throw ConfigError("format '" + options.format + "' is not known; it is one of: " + known_formats());
-  throw ConfigError(path + ": the name does not tell the format; set data.format to one of: " + known_formats());
+  throw ConfigError(path + ": the name does not tell the format; set " + options.format_key +
+                    " to one of: " + known_formats());
 }
 
 size_t edit_distance(std::string_view a, std::string_view b) {
@@ -65,6 +66,18 @@ std::string missing_column(const std::string& wanted, const std::vector<std::str
 }
 
 }  // namespace
+
+std::string shown_value(std::string_view value) {
+  constexpr size_t kMost = 80;
+  std::string text;
+  for (const char c : value.substr(0, kMost)) {
+    if (c == '\n' || c == '\r' || c == '\t')
+      text += c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t";
+    else
+      text += static_cast<unsigned char>(c) < ' ' || c == '\x7f' ? '?' : c;
+  }
+  return value.size() > kMost ? text + "..." : text;
+}
 
 std::string format_of(const std::string& path, const ReadOptions& options) {
   return std::string(find_format(path, options).name);

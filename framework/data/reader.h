@@ -10,12 +10,13 @@ namespace mtrank {
 
 /// How files are read, whatever they hold.
 struct ReadOptions {
-  std::string format;                ///< a row of readers.def; empty: by the ending of the name
-  char delimiter = 0;                ///< 0: the format's own
-  bool trim = false;                 ///< blanks and tabs around a value are not part of it
-  std::vector<std::string> columns;  ///< names; empty: the header line tells them
-  bool skip_header = false;          ///< with `columns`: there is a header line all the same
-  size_t block_bytes = 256 << 10;    ///< how much uncompressed text is handled at a time
+  std::string format;                      ///< a row of readers.def; empty: by the ending of the name
+  char delimiter = 0;                      ///< 0: the format's own
+  bool trim = false;                       ///< blanks and tabs around a value are not part of it
+  std::vector<std::string> columns;        ///< names; empty: the header line tells them
+  bool skip_header = false;                ///< with `columns`: there is a header line all the same
+  size_t block_bytes = 256 << 10;          ///< how much uncompressed text is handled at a time
+  const char* format_key = "data.format";  ///< where the user says the format, for messages
 };
 
 /// A piece of a file that holds whole rows.
@@ -31,7 +32,11 @@ struct BadRow {
   std::string column;  ///< empty: the row as a whole
   std::string value;
   std::string problem;  ///< "found 3 fields, expected 5"
+  bool stops = false;   ///< always an error: rows that follow are part of it, and nobody knows how many
 };
+
+/// The beginning of a value for a message: one line, whatever it holds.
+std::string shown_value(std::string_view value);
 
 /// The values of some columns of a block's rows. Each can be read 8 bytes past its end.
 struct FieldTable {

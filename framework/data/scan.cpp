@@ -177,17 +177,17 @@ void FileScan::run(int threads, const Work& work, const Deliver& deliver) const 
 std::string describe_bad_row(const ScanBlock& block, const BadRow& bad) {
   std::string text = block.path + ":" + std::to_string(block.line(bad.row)) + ": ";
   if (bad.column.empty()) return text + bad.problem;
-  std::string value = bad.value.substr(0, 80);
-  if (bad.value.size() > 80) value += "...";
-  return text + "column '" + bad.column + "': found '" + value + "', " + bad.problem;
+  return text + "column '" + bad.column + "': found '" + shown_value(bad.value) + "', " + bad.problem;
 }
 
 void BadRowPolicy::report(const ScanBlock& block, const BadRow& bad) {
   const std::string message = describe_bad_row(block, bad);
-  if (!skip_) throw DataError(message + "; data.on_bad_row: skip leaves such rows out");
+  if (bad.stops)
+    throw DataError(message + (skip_ ? "; this is not skipped, since the rows that follow are lost with it" : ""));
+  if (!skip_) throw DataError(message + "; " + keys_.skip + " leaves such rows out");
   if (first_.empty()) first_ = message;
   if (++count_ > cap_ && cap_ >= 0)
-    throw DataError(message + "; that is bad row number " + std::to_string(count_) + " and data.max_bad_rows is " +
+    throw DataError(message + "; that is bad row number " + std::to_string(count_) + " and " + keys_.cap + " is " +
                     std::to_string(cap_));
 }
 

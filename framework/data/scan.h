@@ -42,13 +42,20 @@ class FileScan {
   std::vector<std::string> columns_;
 };
 
+/// How the user says what to do with bad rows: for messages.
+struct BadRowKeys {
+  const char* skip = "data.on_bad_row: skip";
+  const char* cap = "data.on_bad_row.cap";
+};
+
 /// What to do with rows that cannot be used. Told of them in file order.
 class BadRowPolicy {
  public:
   /// `cap`: with `skip`, more bad rows than this are an error. Negative: no cap.
-  BadRowPolicy(bool skip, int64_t cap) : skip_(skip), cap_(cap) {}
+  BadRowPolicy(bool skip, int64_t cap, BadRowKeys keys = {}) : skip_(skip), cap_(cap), keys_(keys) {}
 
-  /// Throws DataError "file:line: column 'x': found 'value', ..." when bad rows are errors, or too many.
+  /// Throws DataError "file:line: column 'x': found 'value', ..." when bad rows are errors, or too many, or when one
+  /// stops the file.
   void report(const ScanBlock& block, const BadRow& bad);
   int64_t count() const { return count_; }
   /// The message of the first bad row, empty when there was none.
@@ -57,6 +64,7 @@ class BadRowPolicy {
  private:
   bool skip_;
   int64_t cap_;
+  BadRowKeys keys_;
   int64_t count_ = 0;
   std::string first_;
 };

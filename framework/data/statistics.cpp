@@ -113,7 +113,7 @@ class Collector {
       const std::string_view* values = block.table.values.data() + r * columns().size();
       const int64_t row = block.first_row + static_cast<int64_t>(r);
       if (unusable != block.table.bad.end() && unusable->row == r) {
-        if (encoder_.in_split(values, row)) w.bad.push_back(*unusable);
+        if (unusable->stops || encoder_.in_split(values, row)) w.bad.push_back(*unusable);
         ++unusable;
         continue;
       }

@@ -145,6 +145,22 @@ TEST_F(PredictTest, BadRowsAreLeftOutWhenAllowed) {
   EXPECT_EQ(lines().size(), 3u);
 }
 
+TEST_F(PredictTest, MistakesOfTheFileNameTheCommandsOwnOptions) {
+  disk::Output(path("bad.csv")).write("user,items,price,day\nu1,i1,cheap,3\nu1,i1,dear,3\n");
+  EXPECT_THAT(predict({}, "bad.csv").err, HasSubstr("; --skip-bad-rows N leaves such rows out"));
+  EXPECT_THAT(predict({"--skip-bad-rows", "1"}, "bad.csv").err,
+              HasSubstr("that is bad row number 2 and --skip-bad-rows is 1"));
+  disk::Output(path("new.txt")).write(contents("new.csv"));
+  EXPECT_THAT(predict({}, "new.txt").err, HasSubstr("new.txt: the name does not tell the format; set --format to"));
+  ASSERT_EQ(predict({}).code, 0);
+  const std::string expected = contents("scores.csv");
+  ASSERT_EQ(predict({"--format", "csv"}, "new.txt").code, 0);
+  EXPECT_EQ(contents("scores.csv"), expected);
+  const std::string command = "'" + testing::mtrank_binary() + "' predict '" + path("model") +
+                              "' --format csv --data /dev/stdin --out /dev/stdout";
+  EXPECT_EQ(testing::run_process({{"sh", "-c", "cat '" + path("new.csv") + "' | " + command}, {}, ""}).out, expected);
+}
+
 TEST_F(PredictTest, WhatMayNotBeWrittenOrReadIsOneClearError) {
   const auto predict = [&](const std::string& out) {
     return testing::run_process(

@@ -299,7 +299,40 @@ TEST_F(DatasetTest, BadRowsAreErrorsOrSkippedAndCounted) {
     FAIL();
   } catch (const DataError& error) {
     EXPECT_THAT(error.what(),
-                ::testing::HasSubstr("bad.csv:702: found 3 fields, expected 8; that is bad row number 3"));
+                ::testing::HasSubstr("bad.csv:702: found 3 fields, expected 8; that is bad row number 3 and "
+                                     "data.on_bad_row.cap is 2"));
+  }
+}
+
+// What a stray quote takes in are no bad rows: they are lost, all that follow.
+TEST_F(DatasetTest, AQuoteLeftOpenIsNotSkipped) {
+  std::string text = log_text(200, 1);
+  std::erase(text, '"');
+  for (size_t comma = text.find("g,"); comma != std::string::npos; comma = text.find("g,", comma))
+    text.erase(comma + 1, 1);
+  size_t at = 0;
+  for (int line = 1; line < 51; ++line) at = text.find('\n', at) + 1;
+  auto spec = log_spec(folder_.write("open.csv", text.insert(at, "\"1,2\n")), "");
+  spec.skip_bad_rows = true;
+  spec.bad_row_cap = 1000;
+  spec.parts[0].split = {"user", 2, {1, 0}};  // whatever part the broken row would be in
+  for (const uint8_t take : {0, 1}) {
+    spec.parts[0].split.take = {take, static_cast<uint8_t>(1 - take)};
+    try {
+      open(spec);
+      FAIL();
+    } catch (const DataError& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("open.csv:51: a quote is opened and never closed; this is not "
+                                                     "skipped"));
+    }
+  }
+  text += std::string(40 << 20, '\n');
+  spec.parts[0].files = {folder_.write("long.csv", text)};
+  try {
+    open(spec);
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("long.csv:51: a record longer than 16 MiB begins with '\"1,2\\n"));
   }
 }
 
