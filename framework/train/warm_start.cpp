@@ -161,14 +161,16 @@ WarmReport warm_start(const WarmSource& source, const FeatureTransforms& transfo
   for (const TensorSource& to : weights) {
     const TensorSource* from = source.find(to.name);
     if (!from) {
-      report.fresh.push_back(to.name);
+      report.fresh.push_back(to.name + " (not there)");
       continue;
     }
     const std::string why = take(source, transforms, *from, to, report);
-    if (why.empty())
+    if (why.empty()) {
       report.taken.push_back(to.name);
-    else
-      report.dropped.push_back(to.name + " (" + why + ")");
+    } else {
+      report.fresh.push_back(to.name + " (" + why + ")");
+      report.dropped.push_back(report.fresh.back());
+    }
   }
   for (const TensorSource& from : source.weights)
     if (std::none_of(weights.begin(), weights.end(), [&](const TensorSource& to) { return to.name == from.name; }))

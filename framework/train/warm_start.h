@@ -36,7 +36,7 @@ struct WarmReport {
   };
   std::string path;
   std::vector<std::string> taken;    ///< names
-  std::vector<std::string> fresh;    ///< the source has no weight of that name
+  std::vector<std::string> fresh;    ///< each with why: the source has none of that name, or one that does not fit
   std::vector<std::string> dropped;  ///< of the source, each with why: no such weight here, or one that does not fit
   std::vector<Rows> rows;            ///< of the tables taken by value
 

@@ -105,10 +105,13 @@ TEST(WarmStart, DenseWeightsGoByNameAndShape) {
   EXPECT_THAT(now_a, ElementsAre(1, 2));
   EXPECT_THAT(now_b, ElementsAre(0, 0));
   EXPECT_THAT(report.taken, ElementsAre("a"));
-  EXPECT_THAT(report.fresh, ElementsAre("fresh"));
+  EXPECT_THAT(report.fresh, ElementsAre("b ([3] there, [2] here)", "fresh (not there)"));
   EXPECT_THAT(report.dropped, ElementsAre("b ([3] there, [2] here)", "gone (not in this model)"));
-  EXPECT_THAT(report.text(), HasSubstr("taken by name: 1\n  new here: 1: fresh\n  dropped: 2: b"));
-  EXPECT_THAT(report.json(), HasSubstr(R"("taken":["a"],"new":["fresh"],"dropped":["b ([3])"));
+  EXPECT_THAT(
+      report.text(),
+      HasSubstr("taken by name: 1\n  new here: 2: b ([3] there, [2] here), fresh (not there)\n  dropped: 2: b"));
+  EXPECT_THAT(report.json(), HasSubstr(R"#("taken":["a"],"new":["b ([3] there, [2] here)","fresh (not there)"],)#"
+                                       R"#("dropped":["b ([3])#"));
 }
 
 class WarmSourceTest : public TempDirTest {
