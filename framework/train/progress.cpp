@@ -31,11 +31,24 @@ void ProgressPrinter::show(const TrainProgress& p, double now) {
   if (!terminal_) {
     std::fprintf(out_, "%s\n", (format_ == LogFormat::json ? format_json(p) : format_line(p)).c_str());
   } else {
-    erase_bar();
-    bar_ = format_bar(p, terminal_width(out_) - 1);  // the last column would wrap on some terminals
-    std::fputs(bar_.c_str(), out_);
+    last_ = p;
+    draw();
   }
   flush_output(out_);
+}
+
+void ProgressPrinter::doing(const std::string& what, int64_t step) {
+  if (bar_.empty()) return;
+  last_.doing = what;
+  last_.step = step;
+  draw();
+  flush_output(out_);
+}
+
+void ProgressPrinter::draw() {
+  erase_bar();
+  bar_ = format_bar(last_, terminal_width(out_) - 1);  // the last column would wrap on some terminals
+  std::fputs(bar_.c_str(), out_);
 }
 
 void ProgressPrinter::message(const std::string& text) {

@@ -21,6 +21,7 @@ struct TrainProgress {
   double gradient_norm = 0;  ///< of the dense gradients
   int64_t memory_bytes = 0;  ///< resident
   std::optional<double> seconds_left;
+  std::string doing;  ///< instead of steps, in the bar; empty: steps
 };
 
 /// "1h02m", "3m07s", "42s".
@@ -30,7 +31,8 @@ std::string format_count(double count);
 /// "1.2 GB", decimal units.
 std::string format_bytes(double bytes);
 
-/// The bar: one line without a newline, at most `width` columns. What matters least is left out first.
+/// The bar: one line without a newline, at most `width` columns. Where losses and speed do not fit, units and then
+/// the tasks' names go; then what matters least is left out.
 std::string format_bar(const TrainProgress& p, int width);
 /// The same as a plain line with everything in it.
 std::string format_line(const TrainProgress& p);
@@ -52,6 +54,8 @@ class ProgressPrinter {
   /// Is it time to show progress again? `now` in seconds, of any clock that does not jump. Cheap: ask every step.
   bool due(double now) const { return now >= next_; }
   void show(const TrainProgress& p, double now);
+  /// What is done instead of steps, at that step; empty: steps again.
+  void doing(const std::string& what, int64_t step);
   /// A line of its own, above the bar: a warning, an evaluation, "resumed at step N".
   void message(const std::string& text);
   /// The same for what JSON readers get as an object of its own: `json` is one line.
@@ -60,13 +64,15 @@ class ProgressPrinter {
   void finish();
 
  private:
+  void draw();
   void erase_bar();
 
   std::FILE* out_;
   LogFormat format_;
   bool terminal_;
   double next_ = 0;
-  std::string bar_;  ///< on the screen now
+  TrainProgress last_;  ///< shown
+  std::string bar_;     ///< on the screen now
 };
 
 bool is_terminal(std::FILE* stream);

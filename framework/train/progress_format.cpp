@@ -21,7 +21,8 @@ double fraction_done(const TrainProgress& p) {
 }
 
 std::string step_text(const TrainProgress& p) {
-  return p.total_steps > 0 ? fmt::format("step {}/{}", p.step, p.total_steps) : fmt::format("step {}", p.step);
+  return (p.total_steps > 0 ? fmt::format("step {}/{}", p.step, p.total_steps) : fmt::format("step {}", p.step)) +
+         (p.doing.empty() ? "" : ", " + p.doing);
 }
 
 std::string epoch_text(const TrainProgress& p) {
@@ -29,15 +30,22 @@ std::string epoch_text(const TrainProgress& p) {
   return fmt::format("epoch {:.0f} {:.0f}%", whole + 1, std::floor(100 * (p.epoch - whole)));
 }
 
-std::string loss_text(const TrainProgress& p) {
+/// How much is said: everything; short units; losses without the tasks' names.
+enum class Words { all, few, fewest };
+
+std::string loss_text(const TrainProgress& p, Words words) {
   std::string out = "loss";
-  for (const auto& [task, loss] : p.loss) out += fmt::format(" {} {:.4f}", task, loss);
+  for (const auto& [task, loss] : p.loss)
+    out += words == Words::fewest ? fmt::format(" {:.3f}", loss) : fmt::format(" {} {:.4f}", task, loss);
   return p.loss.empty() ? "" : out;
 }
 
+constexpr size_t kCore = 4;  // parts that words are saved for
+
 /// The parts of a line, most important first.
-std::vector<std::string> parts(const TrainProgress& p) {
-  std::vector<std::string> out{step_text(p), epoch_text(p), loss_text(p), format_count(p.samples_per_s) + " samples/s"};
+std::vector<std::string> parts(const TrainProgress& p, Words words = Words::all) {
+  std::vector<std::string> out{step_text(p), epoch_text(p), loss_text(p, words),
+                               format_count(p.samples_per_s) + (words == Words::all ? " samples/s" : "/s")};
   if (p.seconds_left) out.push_back(format_duration(*p.seconds_left) + " left");
   out.push_back(fmt::format("data {:.0f}%", 100 * p.data_wait));
   out.push_back(fmt::format("lr {:.3g}", p.learning_rate));
@@ -57,6 +65,17 @@ std::string cut(const std::string& text, int width) {
   for (int used = 0; end < text.size(); ++end)
     if ((text[end] & 0xC0) != 0x80 && used++ == width) break;
   return text.substr(0, end);
+}
+
+/// As many words as leave room for what matters most.
+Words words_for(const TrainProgress& p, int width) {
+  for (const Words words : {Words::all, Words::few}) {
+    const std::vector<std::string> all = parts(p, words);
+    int used = -2;
+    for (size_t i = 0; i < std::min(kCore, all.size()); ++i) used += columns(all[i]) + 2;
+    if (used <= width) return words;
+  }
+  return Words::fewest;
 }
 
 std::string gauge(double done, int width) {
@@ -89,7 +108,7 @@ std::string format_bytes(double bytes) {
 std::string format_bar(const TrainProgress& p, int width) {
   constexpr int kMinGauge = 10, kMaxGauge = 30;
   std::string text = cut(step_text(p), std::max(width, 0));
-  for (const std::string& part : parts(p)) {
+  for (const std::string& part : parts(p, words_for(p, width))) {
     const std::string longer = text + "  " + part;
     if (part != step_text(p) && columns(longer) <= width) text = longer;
   }

@@ -293,7 +293,9 @@ class Trainer {
   EvalRecord evaluate(Part part, int64_t step) {
     device_->forward().refresh(pool_);
     StoppableSource source(data_.eval(part, eval_batch_size(config_)), stop_);
+    printer_.doing(std::string("evaluating ") + part_name(part), state_.step);
     EvalRecord record = evaluator_.run(source, part_name(part), step, warner());
+    printer_.doing("", state_.step);
     log_->evaluation(record);
     return record;
   }

@@ -29,6 +29,22 @@ TrainProgress example() {
   return p;
 }
 
+class Printed {
+ public:
+  Printed() : file_(std::tmpfile()) {}
+  ~Printed() { std::fclose(file_); }
+  std::FILE* file() { return file_; }
+  std::string text() {
+    std::string out;
+    std::rewind(file_);
+    for (int c; (c = std::fgetc(file_)) != EOF;) out += static_cast<char>(c);
+    return out;
+  }
+
+ private:
+  std::FILE* file_;
+};
+
 TEST(Progress, Durations) {
   EXPECT_EQ(format_duration(0.4), "0s");
   EXPECT_EQ(format_duration(59.4), "59s");
@@ -78,6 +94,29 @@ TEST(Progress, BarDropsTheLeastImportantFirst) {
   EXPECT_THAT(format_bar(unknown, 250), StartsWith("step 1200  epoch 2"));
 }
 
+TEST(Progress, ANarrowBarOfSeveralTasksSavesWords) {
+  TrainProgress p = example();
+  p.loss = {{"click", 0.693147}, {"cart", 0.5}, {"checkout", 0.25}};
+  EXPECT_EQ(format_bar(p, 79), "step 1200/2400  epoch 2 50%  loss 0.693 0.500 0.250  123k/s  3m07s left");
+  EXPECT_THAT(format_bar(p, 90), HasSubstr("checkout 0.2500  123k samples/s"));
+  EXPECT_THAT(format_bar(p, 85), HasSubstr("loss click 0.6931 cart 0.5000 checkout 0.2500  123k/s"));
+}
+
+TEST(Progress, ABarSaysWhatIsDoneInsteadOfSteps) {
+  Printed out;
+  ProgressPrinter printer(out.file(), LogFormat::text, true);
+  printer.doing("evaluating valid", 1);  // there is no bar yet
+  printer.show(example(), 0);
+  printer.doing("evaluating valid", 1300);
+  printer.doing("", 1300);
+  TrainProgress now = example();
+  now.step = 1300;
+  const std::string after = format_bar(now, 79);
+  now.doing = "evaluating valid";
+  EXPECT_EQ(out.text(), format_bar(example(), 79) + "\r\033[K" + format_bar(now, 79) + "\r\033[K" + after);
+  EXPECT_THAT(format_bar(now, 79), HasSubstr("step 1300/2400, evaluating valid  epoch 2"));
+}
+
 TEST(Progress, JsonHasTheDocumentedKeys) {
   TrainProgress p = example();
   p.gradient_norm = std::numeric_limits<double>::infinity();
@@ -86,22 +125,6 @@ TEST(Progress, JsonHasTheDocumentedKeys) {
                                R"("loss":{"is_click":0.51234,"long_view":0.25})"));
   EXPECT_TRUE(nlohmann::json::parse(line)["gradient_norm"].is_null());
 }
-
-class Printed {
- public:
-  Printed() : file_(std::tmpfile()) {}
-  ~Printed() { std::fclose(file_); }
-  std::FILE* file() { return file_; }
-  std::string text() {
-    std::string out;
-    std::rewind(file_);
-    for (int c; (c = std::fgetc(file_)) != EOF;) out += static_cast<char>(c);
-    return out;
-  }
-
- private:
-  std::FILE* file_;
-};
 
 TEST(Progress, PrinterWritesALineEveryFewSecondsElsewhere) {
   Printed out;
