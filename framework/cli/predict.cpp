@@ -2,16 +2,19 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "framework/cli/command.h"
 #include "framework/cli/scoring.h"
-#include "framework/core/atomic_file.h"
 #include "framework/core/error.h"
+#include "framework/core/fs.h"
 #include "framework/core/host.h"
+#include "framework/data/files.h"
 #include "framework/data/raw_source.h"
+#include "framework/data/text_output.h"
 #include "framework/serving/scorer.h"
 
 namespace mtrank::cli {
@@ -67,14 +70,29 @@ void append_rows(std::string& text, const Batch& batch, const std::vector<std::v
   }
 }
 
+/// Refuses an output that would replace what it is made of, or that its name does not describe.
+void check_out(const PredictOptions& options) {
+  if (options.out.ends_with(".zst"))
+    throw ConfigError("--out " + options.out + ": scores are written as plain text, or to a name in .gz as gzip");
+  if (disk::is_standard_output(options.out) || !disk::is_file(options.out)) return;
+  std::vector<std::string> inputs = expand_files(options.files);
+  inputs.push_back(options.bundle);
+  for (const std::string& input : inputs) {
+    std::error_code error;
+    if (std::filesystem::equivalent(input, options.out, error))
+      throw ConfigError("--out " + options.out + " is a file that is read (" + input + "); give another name");
+  }
+}
+
 int predict(const PredictOptions& options) {
+  check_out(options);
   const int threads = options.threads > 0 ? options.threads : host_cores();
   Scorer scorer(read_bundle(options.bundle), threads);
   const RawOptions raw{options.batch_size, threads, options.keep, options.skip_bad_rows > 0, options.skip_bad_rows};
   RawSource source(options.files, read_options(scorer, options.format), scorer.encoder(), raw);
   std::string text;
   append_header(text, options, scorer);
-  AtomicFile out(options.out);
+  TextOutput out(options.out);
   std::vector<std::vector<float>> scores;
   int64_t rows = 0;
   for (Batch batch; source.next(batch); rows += batch.rows) {
@@ -97,7 +115,8 @@ Run predict_command(CLI::App& app) {
   app.add_option("BUNDLE", options->bundle, "a model.safetensors")->required();
   app.add_option("--data", options->files, "files or patterns, read as the training files were; labels are not needed")
       ->required();
-  app.add_option("--out", options->out, "a CSV file with one row for each, in the same order; /dev/stdout prints them")
+  app.add_option("--out", options->out,
+                 "a CSV file with one row for each, in the same order; compressed for .gz; /dev/stdout prints them")
       ->required();
   app.add_option("--keep", options->keep, "columns to copy, separated by commas")->delimiter(',');
   add_format_option(app, options->format);

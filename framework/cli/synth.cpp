@@ -8,6 +8,7 @@
 #include "framework/cli/load.h"
 #include "framework/core/atomic_file.h"
 #include "framework/core/error.h"
+#include "framework/core/fs.h"
 #include "framework/core/host.h"
 #include "framework/data/mtb_directory.h"
 #include "framework/data/synth_funnel.h"
@@ -62,7 +63,20 @@ void print(const Json& truth, const std::array<SynthFunnelSplit, 3>& splits) {
   }
 }
 
+/// Files of an earlier call are made again; others are not touched. The file that says whose they are comes first.
+void claim(const SynthFunnelOptions& options) {
+  const std::string mark = options.out + "/truth.json";
+  if (disk::is_file(options.out)) throw ConfigError("--out " + options.out + " is a file; give a directory");
+  if (disk::is_directory(options.out) && !disk::list(options.out).empty() && !disk::is_file(mark))
+    throw ConfigError("--out " + options.out + " is not empty (it holds " + disk::list(options.out).front() +
+                      ") and was not made by synth; give another directory");
+  disk::make_directory(options.out);
+  write_file_atomically(mark, Json{{"rows", options.rows}, {"seed", options.seed}}.dump(1) + "\n");
+}
+
 int synth_funnel_and_report(const SynthFunnelOptions& options) {
+  check_synth_funnel(options);
+  claim(options);
   const auto splits = synth_funnel(options);
   const Json json = truth(options, splits);
   write_file_atomically(options.out + "/truth.json", json.dump(1) + "\n");

@@ -98,16 +98,16 @@ void write_split(Rows& rows, SynthFunnelSplit& split) {
   out.commit();
 }
 
-void check(const SynthFunnelOptions& o) {
+}  // namespace
+
+void check_synth_funnel(const SynthFunnelOptions& o) {
   if (o.rows < 1) throw ConfigError("--rows " + std::to_string(o.rows) + ": expected at least 1");
   if (!(o.valid >= 0 && o.test >= 0 && o.valid + o.test < 1))
     throw ConfigError("the shares of valid and test must not be negative and must leave something to train on");
 }
 
-}  // namespace
-
 std::array<SynthFunnelSplit, 3> synth_funnel(const SynthFunnelOptions& options) {
-  check(options);
+  check_synth_funnel(options);
   disk::make_directory(options.out);
   const auto share = [&](double s) { return static_cast<int64_t>(static_cast<double>(options.rows) * s); };
   std::array<SynthFunnelSplit, 3> splits;

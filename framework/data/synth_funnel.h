@@ -28,6 +28,9 @@ struct SynthFunnelSplit {
   std::array<std::vector<float>, 3> label;        ///< the same
 };
 
+/// Throws ConfigError for numbers that make no log.
+void check_synth_funnel(const SynthFunnelOptions& options);
+
 /// Writes a synthetic funnel log (funnel_world.h) as three CSV files:
 ///
 ///     time,user_id,user_segment,item_id,category_id,hour,device,position,price,item_age_days,user_tenure_days,

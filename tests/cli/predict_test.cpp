@@ -161,6 +161,29 @@ TEST_F(PredictTest, MistakesOfTheFileNameTheCommandsOwnOptions) {
   EXPECT_EQ(testing::run_process({{"sh", "-c", "cat '" + path("new.csv") + "' | " + command}, {}, ""}).out, expected);
 }
 
+TEST_F(PredictTest, TheOutputIsNoInputAndIsWhatItsNameSays) {
+  const std::string log = contents("new.csv"), bundle = contents("model");
+  const auto into = [&](const std::string& out) {
+    return run_mtrank({"predict", path("model"), "--data", path("n*.csv"), "--out", path(out)});
+  };
+  for (const std::string name : {"new.csv", "./new.csv", "model"}) {
+    const ProcessResult r = into(name);
+    EXPECT_EQ(r.code, 2) << r.err;
+    EXPECT_THAT(r.err, HasSubstr("--out " + path(name) + " is a file that is read"));
+  }
+  EXPECT_EQ(contents("new.csv"), log);
+  EXPECT_EQ(contents("model"), bundle);
+  EXPECT_EQ(into("scores.csv.zst").code, 2);
+  ASSERT_EQ(predict({"--keep", "user,items,price,day"}).code, 0);
+  ASSERT_EQ(run_mtrank({"predict", path("model"), "--data", path("new.csv"), "--keep", "user,items,price,day", "--out",
+                        path("again.csv.gz")})
+                .code,
+            0);
+  const std::string expected = contents("scores.csv");
+  ASSERT_EQ(predict({"--keep", "user,items,price,day"}, "again.csv.gz").code, 0) << "what it wrote, it reads";
+  EXPECT_EQ(contents("scores.csv"), expected);
+}
+
 TEST_F(PredictTest, WhatMayNotBeWrittenOrReadIsOneClearError) {
   const auto predict = [&](const std::string& out) {
     return testing::run_process(

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "framework/core/error.h"
+#include "framework/core/fs.h"
 #include "framework/core/hash.h"
 #include "framework/metrics/metric.h"
 #include "tests/support/process.h"
@@ -46,6 +47,21 @@ TEST(FunnelWorld, TrueProbabilitiesAreCalibratedAndNested) {
     EXPECT_LT(std::abs(happened - expected), 4 * std::sqrt(variance)) << kFunnelStages[stage];
     EXPECT_GT(happened, 0.02 * static_cast<double>(rows.size()));
   }
+}
+
+TEST(SynthFunnelCommand, MakesItsOwnFilesAgainAndNoOthers) {
+  TempDir dir;
+  const auto synth = [&](const std::string& rows) {
+    return testing::run_mtrank({"synth", "funnel", "--rows", rows, "--plain", "--out", dir / "log"});
+  };
+  ASSERT_EQ(synth("300").code, 0);
+  ASSERT_EQ(synth("200").code, 0);
+  disk::remove(dir / "log/truth.json");
+  const std::string mine = testing::read_text(dir / "log/train.csv");
+  const auto refused = synth("100");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("is not empty (it holds test.csv) and was not made by synth"));
+  EXPECT_EQ(testing::read_text(dir / "log/train.csv"), mine);
 }
 
 TEST(FunnelWorld, HistoriesAreTheEarlierClicksOfTheUser) {
