@@ -56,7 +56,7 @@ EvalRecord evaluate_files(const EvalOptions& options) {
 int eval(const EvalOptions& options) {
   const EvalRecord record = evaluate_files(options);
   if (options.json.empty()) {
-    fmt::print("{}\n", format_table(record));
+    fmt::print("{}{}\n", format_table(record), format_segments(record, 20));
   } else {
     write_file_atomically(options.json, format_json(record) + "\n");
   }

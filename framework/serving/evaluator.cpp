@@ -8,14 +8,24 @@
 
 namespace mtrank {
 
+namespace {
+
+/// A task and an output of one name are two things: what the task predicts where it applies, and what is scored.
+std::string measured_name(const Config& config, const Output& output) {
+  return (config.task(output.name) ? "outputs." : "") + output.name;
+}
+
+}  // namespace
+
 Evaluator::Evaluator(const Config& config, ForwardPass& forward, ThreadPool& pool)
     : config_(config), forward_(forward), pool_(pool) {
   for (const Task& task : config.tasks)
     measured_.push_back({task.name, forward.output(kTaskOutput + task.name), task.label,
                          task.only_when ? task.only_when->source : "", metrics_for(task.label)});
   for (const Output& output : config.outputs)
-    if (output.label && !config.task(output.name))
-      measured_.push_back({output.name, forward.output(output.name), *output.label, "", metrics_for(*output.label)});
+    if (output.label)
+      measured_.push_back(
+          {measured_name(config, output), forward.output(output.name), *output.label, "", metrics_for(*output.label)});
   for (const Measured& m : measured_) MTRANK_ASSERT(m.output >= 0);
 }
 

@@ -36,16 +36,19 @@ void load_tensors(const SafetensorsReader& reader, const std::vector<TensorSourc
   for (const TensorSource& tensor : tensors) reader.read(*reader.find(tensor.name), const_cast<void*>(tensor.data));
 }
 
-std::string format_table(const EvalRecord& record) {
-  size_t width = 4;
-  for (const TaskMetrics& task : record.tasks) width = std::max(width, task.task.size());
+namespace {
+
+/// A row a task, a column a metric, under a first line and the name of the first column.
+std::string format_tasks(const std::string& title, const std::string& head, const std::vector<TaskMetrics>& tasks) {
+  size_t width = head.size();
+  for (const TaskMetrics& task : tasks) width = std::max(width, task.task.size());
   std::vector<std::string> names;
-  for (const TaskMetrics& task : record.tasks)
+  for (const TaskMetrics& task : tasks)
     for (const auto& [name, value] : task.metrics)
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
-  std::string text = fmt::format("{} at step {}\n  {:<{}}", record.split, record.step, "task", width);
+  std::string text = fmt::format("{}\n  {:<{}}", title, head, width);
   for (const std::string& name : names) text += fmt::format("  {:>10}", name);
-  for (const TaskMetrics& task : record.tasks) {
+  for (const TaskMetrics& task : tasks) {
     text += fmt::format("\n  {:<{}}", task.task, width);
     for (const std::string& name : names) {
       std::string cell = "-";
@@ -53,6 +56,33 @@ std::string format_table(const EvalRecord& record) {
         if (own == name) cell = value.value ? fmt::format("{:.5f}", *value.value) : "undefined";
       text += fmt::format("  {:>{}}", cell, std::max<size_t>(10, name.size()));
     }
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string format_table(const EvalRecord& record) {
+  std::string text = format_tasks(fmt::format("{} at step {}", record.split, record.step), "task", record.tasks);
+  for (const TaskMetrics& task : record.tasks)
+    for (const auto& [name, metric] : task.metrics)
+      if (!metric.value) text += fmt::format("\n  {} of {} is undefined: {}", name, task.task, metric.reason);
+  return text;
+}
+
+std::string format_segments(const EvalRecord& record, size_t most) {
+  std::string text;
+  for (size_t s = 0; s < record.segments.size();) {
+    const std::string& column = record.segments[s].column;
+    std::vector<TaskMetrics> rows;
+    size_t values = 0;
+    for (; s < record.segments.size() && record.segments[s].column == column; ++s) {
+      if (++values > most) continue;
+      for (const TaskMetrics& task : record.segments[s].tasks)
+        rows.push_back({record.segments[s].value + "  " + task.task, task.metrics});
+    }
+    text += "\n" + format_tasks("by " + column, column + "  task", rows);
+    if (values > most) text += fmt::format("\n  and {} more values", values - most);
   }
   return text;
 }

@@ -28,7 +28,9 @@ Graphs build_graphs(const Config& config, const TableRows& rows);
 /// Reads tensors of a checkpoint into where `tensors` lie. Throws FileError naming one that is missing or differs.
 void load_tensors(const SafetensorsReader& reader, const std::vector<TensorSource>& tensors);
 
-/// An evaluation as a small table: a row a task, a column a metric.
+/// An evaluation as a small table: a row a task, a column a metric; under it, why what is undefined is so.
 std::string format_table(const EvalRecord& record);
+/// A table for each column of `eval.segments`, of its first `most` values, each after a newline.
+std::string format_segments(const EvalRecord& record, size_t most);
 
 }  // namespace mtrank

@@ -118,6 +118,37 @@ TEST_F(EvalTest, PrintsATableAndSaysWhatIsMissing) {
   EXPECT_THAT(missing.err, HasSubstr("click"));
 }
 
+TEST_F(EvalTest, ShowsSegmentsAndWhyAMetricIsUndefined) {
+  disk::Output(path("none.csv")).write("user,items,price,day,click,buy\nu1,i1,2,3,1,\nu1,i1,2,4,0,\n");
+  const ProcessResult r = run_mtrank({"eval", bundle_, "--data", path("none.csv")});
+  ASSERT_EQ(r.code, 0) << r.err;
+  EXPECT_THAT(r.out, HasSubstr("\n  auc of buy is undefined: "));
+  EXPECT_THAT(r.out, HasSubstr("\nby day\n"));
+  EXPECT_THAT(r.out, HasSubstr("\n  3  click"));
+  EXPECT_THAT(r.out, HasSubstr("\n  4  click"));
+}
+
+TEST_F(EvalTest, AnOutputWithATasksNameIsMeasuredToo) {
+  const ProcessResult trained =
+      run_mtrank({"train", path("config.yaml"), "--out", path("same"), "--set", "eval.best=click.auc", "--set",
+                  "outputs={click: click, buy: {expr: click * buy, label: buy}}"});
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  const ProcessResult first =
+      run_mtrank({"train", path("config.yaml"), "--out", path("other"), "--set", "eval.best=click.auc"});
+  ASSERT_EQ(first.code, 0) << first.err;
+  const auto measured = [&](const std::string& run) {
+    EXPECT_EQ(
+        run_mtrank({"eval", path(run + "/model.safetensors"), "--data", path("test.csv"), "--json", path("same.json")})
+            .code,
+        0);
+    return json::parse(contents("same.json"))["tasks"];
+  };
+  const json same = measured("same"), other = measured("other");
+  EXPECT_EQ(same.size(), 3u);
+  EXPECT_EQ(same["buy"], other["buy"]) << "the task, where it applies";
+  EXPECT_EQ(same["outputs.buy"], other["p_buy"]) << "the output, on all rows";
+}
+
 TEST_F(EvalTest, InspectShowsTheRun) {
   const ProcessResult r = run_mtrank({"inspect", path("run")});
   EXPECT_EQ(r.code, 0) << r.err;
