@@ -105,7 +105,7 @@ void DataConfig::fields(Fields& f) {
   f("columns", columns,
     "names of the columns where the file does not say: a list, or {prefix: c, count: 42} for c0 ... c41");
   f("trim", trim, "strip spaces on both sides of each field");
-  f("missing", missing, "texts that mean an empty field");
+  f("missing", missing, "texts that mean an empty field; an id that is one of them is the empty id");
   f("weight", weight, "column of row weights");
   f("sample", sample, "keeps a share of some training rows");
   f("on_bad_row", on_bad_row, "what to do with a row that cannot be read");

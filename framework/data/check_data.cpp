@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "framework/core/error.h"
 #include "framework/data/files.h"
 #include "framework/data/number.h"
+#include "framework/data/raw_parts.h"
 
 namespace mtrank {
 namespace {
@@ -57,6 +59,7 @@ bool check_files(const DatasetSpec& spec, Part part, std::vector<std::string>& f
   for (const auto& file : files) {
     std::unique_ptr<Reader> reader;
     try {
+      require_regular_file(file);
       reader = open_reader(file, spec.read);
     } catch (const Error& e) {
       error(problems, e.what());
@@ -118,6 +121,21 @@ struct LeakCandidate {
   bool leaks(const LabelSpec& spec) const { return spec.binary ? seen[0] > 1 && seen[1] > 1 : rows > 3; }
 };
 
+/// A number that `zscore` normalizes, as long as it is the same in all rows.
+struct ConstantCandidate {
+  const FeatureTransform* feature;
+  size_t index;   // in the feature
+  size_t column;  // in the scan
+  std::optional<double> value;
+
+  bool agrees(std::string_view text) {
+    double x = feature->missing;
+    parse_number(text, x);
+    x = apply_steps(*feature, index, x);
+    return value.value_or(x) == x && (value = x, true);
+  }
+};
+
 /// Reads one part. Labels and the like are encoded together, every feature alone.
 class PartCheck {
  public:
@@ -136,6 +154,8 @@ class PartCheck {
       only_split.split = rows.split;
       add_encoder(std::move(one), only_split);
       if (part != Part::train || f.kind == FeatureKind::ids) continue;
+      if (std::any_of(f.steps.begin(), f.steps.end(), [](auto& s) { return s.kind == DenseStep::Kind::zscore; }))
+        for (size_t c = 0; c < f.columns.size(); ++c) constants_.push_back({&f, c, place(f.columns[c]), {}});
       for (const auto& column : f.columns)
         for (size_t l = 0; l < spec.rows.labels.size(); ++l)
           leaks_.push_back({place(column), static_cast<int>(l), f.name, {}, {}, 0});
@@ -163,6 +183,8 @@ class PartCheck {
     report_labels();
     report_tasks(tasks);
     report_leaks();
+    for (const auto& c : constants_)
+      if (c.value) warning(problems_, constant_text(c.feature->name, columns_[c.column]));
   }
 
  private:
@@ -244,6 +266,7 @@ class PartCheck {
         return !c.agrees(spec_.rows.labels[static_cast<size_t>(c.label)], values[c.column],
                          y[static_cast<size_t>(c.label)]);
       });
+      std::erase_if(constants_, [&](ConstantCandidate& c) { return !c.agrees(values[c.column]); });
     }
   }
 
@@ -311,6 +334,7 @@ class PartCheck {
   std::vector<Encoder> encoders_;
   std::shared_ptr<RowEncoder> rows_;
   std::vector<LeakCandidate> leaks_;
+  std::vector<ConstantCandidate> constants_;
 
   int64_t seen_rows_ = 0;
   std::map<std::string, BadGroup> bad_;
@@ -337,6 +361,7 @@ Problems check_data(const DatasetSpec& wanted, const std::vector<CheckedTask>& w
                       [&](const DataProblem& other) { return other.message == problems[i].message; }))
         problems.erase(problems.begin() + static_cast<ptrdiff_t>(i));
   }
+  for (std::string& text : shared_files(spec)) warning(problems, std::move(text));
   leave_out(missing, spec, tasks);
   for (const Part part : {Part::train, Part::valid, Part::test}) {
     const auto p = static_cast<size_t>(part);

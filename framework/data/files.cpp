@@ -56,6 +56,16 @@ FileStamp stamp_file(const std::string& path) {
           static_cast<int64_t>(info.st_mtim.tv_sec) * 1000000000 + info.st_mtim.tv_nsec};
 }
 
+void require_regular_file(const std::string& path) {
+  stamp_file(path);
+  std::error_code error;
+  const auto type = std::filesystem::status(path, error).type();
+  if (type == std::filesystem::file_type::directory)
+    throw DataError(path + ": is a directory; name its files, or a pattern such as " + path + "/*.csv");
+  if (type != std::filesystem::file_type::regular)
+    throw DataError(path + ": is no regular file; training reads its files more than once, so write it to one first");
+}
+
 std::string default_cache_folder() {
   if (auto folder = environment("MTRANK_CACHE"); !folder.empty()) return folder;
   if (auto folder = environment("XDG_CACHE_HOME"); !folder.empty()) return folder + "/mtrank";

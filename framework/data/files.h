@@ -20,6 +20,9 @@ struct FileStamp {
 /// Throws DataError when the file does not exist or cannot be looked at.
 FileStamp stamp_file(const std::string& path);
 
+/// Throws DataError for what can be read only once, such as a pipe, and for a directory.
+void require_regular_file(const std::string& path);
+
 /// Where caches go unless the config says otherwise: $MTRANK_CACHE, else $XDG_CACHE_HOME/mtrank, else
 /// ~/.cache/mtrank, else a folder for this user in the system's temporary folder.
 std::string default_cache_folder();

@@ -1,5 +1,8 @@
 #include "framework/data/raw_parts.h"
 
+#include <filesystem>
+#include <map>
+
 #include "framework/core/error.h"
 #include "framework/core/fs.h"
 #include "framework/core/hash.h"
@@ -51,6 +54,28 @@ void report_rows(const DatasetSpec& spec, Part part, const EncodedSummary& summa
   throw DataError(text + (from.split.by.empty() ? "" : " for its part of data.split"));
 }
 
+std::vector<std::string> shared_files(const DatasetSpec& spec) {
+  std::vector<std::string> problems;
+  std::map<std::string, Part> first;  // by the file itself, whatever it is called
+  for (const Part part : {Part::train, Part::valid, Part::test}) {
+    const DatasetSpec::PartFiles& from = spec.parts[static_cast<size_t>(part)];
+    if (!from.split.by.empty()) continue;
+    for (const std::string& file : from.files) {
+      std::error_code error;
+      const auto [at, is_new] = first.try_emplace(std::filesystem::weakly_canonical(file, error).string(), part);
+      if (is_new || at->second == part) continue;
+      problems.push_back(file + ": is both in data." + part_name(at->second) + " and in data." + part_name(part) +
+                         ", so what is measured on it says little");
+    }
+  }
+  return problems;
+}
+
+std::string constant_text(const std::string& feature, const std::string& column) {
+  return "feature '" + feature + "': column '" + column +
+         "' is the same in all training rows, so that `normalize: zscore` cannot scale it; take it out";
+}
+
 /// A part's files, and what in the cache they are known by.
 struct RawParts::Source {
   Part part;
@@ -64,13 +89,16 @@ RawParts::RawParts(DatasetSpec& spec, int threads, Dataset::Log log)
   for (auto& part : spec_.parts) {
     part.files = expand_files(part.files);
     for (const auto& file : part.files) {
-      stamp_file(file);
+      require_regular_file(file);
       format_of(file, spec_.read);
     }
   }
   if (spec_.parts[0].files.empty()) throw ConfigError("data.train names no files");
+  for (const std::string& text : shared_files(spec_)) tell("warning: " + text);
   learn();
   apply_statistics(statistics_, spec_.transforms);
+  for (const FeatureTransform& feature : spec_.transforms.features)
+    for (const std::string& column : constant_columns(feature)) tell("warning: " + constant_text(feature.name, column));
 }
 
 void RawParts::tell(const std::string& line) const {

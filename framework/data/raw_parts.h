@@ -8,6 +8,11 @@
 
 namespace mtrank {
 
+/// Files, patterns expanded, that are in two parts without a split between: one text each.
+std::vector<std::string> shared_files(const DatasetSpec& spec);
+/// Of a column without a deviation.
+std::string constant_text(const std::string& feature, const std::string& column);
+
 /// The raw files of a config: learns the transforms from the training rows and encodes the rows of any part, from the
 /// cache where it has them.
 class RawParts {

@@ -62,6 +62,10 @@ bool is_missing(const std::vector<std::string>& missing, std::string_view value)
   return false;
 }
 
+std::string_view id_or_empty(const std::vector<std::string>& missing, std::string_view value) {
+  return is_missing(missing, value) ? value.substr(0, 0) : value;
+}
+
 int fold_of(std::string_view value, uint64_t seed, int folds) {
   return static_cast<int>(xxh64_value(value, seed) % static_cast<uint64_t>(folds));
 }
@@ -172,6 +176,10 @@ class RowEncoder::Encoding {
   uint32_t& fixed(int word) { return out_[start_ + static_cast<size_t>(word)]; }
   const float* label_values() { return reinterpret_cast<const float*>(&fixed(e_.layout_.labels)); }
 
+  std::string_view known(std::string_view id) const {
+    return e_.empties_ids_ ? id_or_empty(e_.transforms_.missing, id) : id;
+  }
+
   bool number(const DenseColumn& d, std::string_view text, float& value) {
     double x;
     if (parse_number(text, x)) {
@@ -188,10 +196,10 @@ class RowEncoder::Encoding {
     if (step.feature->kind == FeatureKind::bucket) return bucket(step, value, id);
     switch (step.table->ids) {
       case IdKind::hash:
-        id = static_cast<int32_t>(step.modulo(xxh64_value(value, step.seed)));
+        id = static_cast<int32_t>(step.modulo(xxh64_value(known(value), step.seed)));
         return true;
       case IdKind::vocab:
-        id = static_cast<int32_t>(step.vocab->row(value));
+        id = static_cast<int32_t>(step.vocab->row(known(value)));
         if (id == 0 && step.feature->drop_unseen) id = -1;
         return true;
       case IdKind::integer:
@@ -243,6 +251,7 @@ class RowEncoder::Encoding {
     const auto each = [&](auto&& id_of) {
       for_each_token(text, f.separator, [&](std::string_view token) {
         int32_t id = -1;
+        token = known(token);
         if (!token.empty()) id_of(token, id);
         *to = id;
         to += id >= 0 || places;
@@ -333,6 +342,7 @@ RowEncoder::RowEncoder(FeatureTransforms transforms, RowSpec rows, EncodeFor pur
     : transforms_(std::move(transforms)), rows_(std::move(rows)) {
   schema_ = transforms_.schema();
   rows_.extend(schema_);
+  empties_ids_ = transforms_.empties_ids();
   layout_ = RecordLayout(schema_, !rows_.weight_column.empty());
   plan_features(purpose);
   plan_rows(purpose);

@@ -61,6 +61,7 @@ class RowEncoder {
   int split_column_ = -1;
   uint64_t split_seed_ = 0;
   bool sampling_ = false;
+  bool empties_ids_ = false;
 };
 
 /// The value of a label, NaN when missing. False, with `bad` told, when it cannot be one.
@@ -68,6 +69,8 @@ bool parse_label(const LabelSpec& label, const std::vector<std::string>& missing
                  BadRow& bad);
 /// The fold of a row by the value of a column.
 int fold_of(std::string_view value, uint64_t seed, int folds);
+/// An id, or the empty one where it is among `missing`. Readable past its end as it was.
+std::string_view id_or_empty(const std::vector<std::string>& missing, std::string_view value);
 bool is_missing(const std::vector<std::string>& missing, std::string_view value);
 
 }  // namespace mtrank

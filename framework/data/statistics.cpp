@@ -11,6 +11,9 @@
 namespace mtrank {
 namespace {
 
+/// A sum of equal numbers is that far off, relatively, at most.
+constexpr double kRounding = 1e-11;
+
 /// How often each value was seen.
 struct Counter {
   ValueMap values;
@@ -39,6 +42,11 @@ struct Moments {
     m.mean = values.empty() ? 0 : sum / m.n;
     for (const double v : values) m.m2 += (v - m.mean) * (v - m.mean);
     return m;
+  }
+  /// What a column is divided by.
+  double deviation() const {
+    const double deviation = n > 0 ? std::sqrt(m2 / n) : 0;
+    return deviation <= kRounding * std::abs(mean) ? kConstantDeviation : deviation + 1e-6;
   }
   /// Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
   void merge(const Moments& other) {
@@ -145,7 +153,7 @@ class Collector {
     for (size_t i = 0; i < numbers_.size(); ++i) {
       const Moments& m = moments_[i];
       s.mean[numbers_[i].feature].push_back(m.mean);
-      s.deviation[numbers_[i].feature].push_back((m.n > 0 ? std::sqrt(m.m2 / m.n) : 0) + 1e-6);
+      s.deviation[numbers_[i].feature].push_back(m.deviation());
     }
     s.memory = static_cast<int64_t>(most_);
     return s;
@@ -165,15 +173,17 @@ class Collector {
     return static_cast<size_t>(std::find(all.begin(), all.end(), name) - all.begin());
   }
 
+  std::string_view known(std::string_view id) const { return empties_ids_ ? id_or_empty(transforms_.missing, id) : id; }
+
   void observe(const std::string_view* values, Worker& w) const {
     for (const Source& source : sources_) {
       Counter& counter = w.counters[source.table];
       const std::string_view value = values[source.column];
       if (source.feature->kind == FeatureKind::id) {
-        counter.add(value);
+        counter.add(known(value));
       } else if (!is_missing(transforms_.missing, value)) {
         for_each_token(value, source.feature->separator, [&](std::string_view token) {
-          if (!token.empty()) counter.add(token);
+          if (!known(token).empty()) counter.add(token);
         });
       }
     }
@@ -221,6 +231,7 @@ class Collector {
 
   const FeatureTransforms transforms_;
   const RowEncoder encoder_;
+  const bool empties_ids_ = transforms_.empties_ids();
   BadRowPolicy policy_;
   std::vector<Source> sources_;
   std::vector<Number> numbers_;
@@ -249,6 +260,13 @@ Statistics collect_statistics(const std::vector<std::string>& files, const ReadO
             return true;
           });
   return collector.finish();
+}
+
+std::vector<std::string> constant_columns(const FeatureTransform& f) {
+  std::vector<std::string> columns;
+  for (size_t c = 0; c < f.deviation.size(); ++c)
+    if (f.deviation[c] == kConstantDeviation) columns.push_back(f.columns[c]);
+  return columns;
 }
 
 bool fits(const Statistics& s, const FeatureTransforms& transforms) {

@@ -6,6 +6,10 @@
 
 namespace mtrank {
 
+bool FeatureTransforms::empties_ids() const {
+  return missing_ids && std::any_of(missing.begin(), missing.end(), [](const std::string& m) { return !m.empty(); });
+}
+
 InputSchema FeatureTransforms::schema() const {
   InputSchema schema;
   for (const auto& t : tables) schema.tables.push_back({t.name, t.ids, t.vocab ? t.vocab->rows() : t.rows});

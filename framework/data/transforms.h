@@ -59,7 +59,11 @@ struct FeatureTransform {
 struct FeatureTransforms {
   std::vector<TableTransform> tables;
   std::vector<FeatureTransform> features;
-  std::vector<std::string> missing{""};  ///< values that stand for nothing: numbers, labels and lists
+  std::vector<std::string> missing{""};  ///< values that stand for nothing: numbers, labels, lists and ids
+  bool missing_ids = true;  ///< an id that is one of them is the empty id; false: of a bundle made before that was so
+
+  /// Whether there are ids other than the empty one that become it.
+  bool empties_ids() const;
 
   /// Features and tables; labels and the rest are up to who reads them.
   InputSchema schema() const;

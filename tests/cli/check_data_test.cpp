@@ -127,6 +127,20 @@ TEST_P(CheckData, NamesTheMistakeAndItsPlace) {
 INSTANTIATE_TEST_SUITE_P(All, CheckData, ::testing::ValuesIn(kMistakes),
                          [](const auto& info) { return std::string(info.param.name); });
 
+TEST(CheckDataWarnings, ConstantNumbersAndAFileInTwoParts) {
+  TempDir folder;
+  folder.write("train.csv", kHead + "u1,1,a,1,3,1,1\nu2,2,,,3,0,0\nu2,3,a,1,3,1,0\nu3,4,b,1,3,0,1\n");
+  std::string config = kConfig;
+  config.replace(config.find("valid.csv.gz"), 12, "./train.csv");
+  config.replace(config.find("price: dense"), 12, "price: {type: dense, normalize: zscore}");
+  for (const char* name : {"train.csv", "./train.csv"}) config.insert(config.find(name), folder.path() + "/");
+  folder.write("config.yaml", config);
+  const auto result = run_mtrank({"check", folder / "config.yaml", "--data"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("warning: feature 'price': column 'price' is the same in all training rows"));
+  EXPECT_THAT(result.err, HasSubstr("is both in data.train and in data.valid"));
+}
+
 class CheckGoodData : public CheckData {};
 
 TEST_P(CheckGoodData, IsOk) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -262,6 +263,78 @@ TEST_F(DatasetTest, StatisticsAreThoseOfTheTrainingRows) {
   spec.transforms.tables[0].min_count = 2;
   EXPECT_EQ(open(spec).schema().tables[0].rows, 3);
   EXPECT_EQ(set.summary(Part::train).labels[0].positives, 2);
+}
+
+TEST_F(DatasetTest, AConstantColumnIsNotScaledAndIsReported) {
+  DatasetSpec spec;
+  std::string text = "x,y,z,click\n";
+  for (int r = 0; r < 1000; ++r) text += "0.1,7,1" + std::to_string(r % 2) + "," + std::to_string(r % 2) + "\n";
+  spec.parts[0].files = {folder_.write("c.csv", text)};
+  spec.transforms.features = {dense_feature("d", {"x", "y", "z"}, {{DenseStep::Kind::zscore, 0, 0}})};
+  spec.rows.labels = {binary_label("click")};
+  const Dataset set = open(spec);
+  const FeatureTransform& d = set.transforms().features[0];
+  EXPECT_EQ(d.deviation, (std::vector<double>{1, 1, 0.5 + 1e-6}));
+  EXPECT_NEAR(apply_steps(d, 1, 8), 1, 1e-9);
+  EXPECT_THAT(log_, ::testing::Contains(::testing::HasSubstr("warning: feature 'd': column 'x' is the same in all")));
+  EXPECT_THAT(log_, ::testing::Not(::testing::Contains(::testing::HasSubstr("column 'z'"))));
+}
+
+TEST_F(DatasetTest, AFileInTwoPartsIsReported) {
+  const std::string file = folder_.write("both.csv", log_text(100, 1));
+  open(log_spec(file, folder_ / "./both.csv"));
+  EXPECT_THAT(log_, ::testing::Contains(::testing::HasSubstr("both.csv: is both in data.train and in data.valid")));
+  log_.clear();
+  auto split = log_spec(file, file);
+  split.parts[0].split = {"user", 2, {1, 0}};
+  split.parts[1].split = {"user", 2, {0, 1}};
+  open(split);
+  EXPECT_THAT(log_, ::testing::Not(::testing::Contains(::testing::HasSubstr("is both"))));
+}
+
+TEST_F(DatasetTest, WhatCanBeReadOnlyOnceIsRefused) {
+  ASSERT_EQ(::mkfifo((folder_ / "pipe.csv").c_str(), 0600), 0);
+  for (const auto& [name, why] : {std::pair{"pipe.csv", "is no regular file; training reads its files more than once"},
+                                  std::pair{".", "is a directory"}}) {
+    auto spec = log_spec(folder_ / name, "");
+    spec.read.format = "csv";
+    try {
+      open(spec);
+      FAIL();
+    } catch (const DataError& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr(why));
+    }
+  }
+}
+
+TEST_F(DatasetTest, AnIdThatIsMissingIsTheEmptyId) {
+  DatasetSpec spec;
+  spec.parts[0].files = {folder_.write("m.csv", "a,l,h,click\nx,x|NULL|y,NULL,0\nNULL,NULL,,1\n,NULL|y,q,0\n")};
+  spec.transforms.tables = {vocab_table("a"), vocab_table("l"), hash_table("h", 1000)};
+  spec.transforms.features = {id_feature("a", 0), list_feature("l", 1, 9), id_feature("h", 2)};
+  spec.transforms.missing = {"", "NULL"};
+  spec.rows.labels = {binary_label("click")};
+  const Dataset set = open(spec);
+  EXPECT_EQ(set.transforms().tables[0].vocab->bytes(), "x") << "and the empty id";
+  EXPECT_EQ(set.transforms().tables[0].rows, 3);
+  EXPECT_EQ(set.transforms().tables[1].vocab->bytes(), "xy");
+  Batch batch;
+  ASSERT_TRUE(set.eval(Part::train, 10)->next(batch));
+  EXPECT_EQ(batch.ids[0].ids, (std::vector<int32_t>{2, 1, 1}));
+  EXPECT_EQ(batch.ids[1].ids, (std::vector<int32_t>{1, 2, 2}));
+  EXPECT_EQ(batch.ids[1].offsets, (std::vector<int32_t>{0, 2, 2, 3}));
+  EXPECT_EQ(batch.ids[2].ids[0], batch.ids[2].ids[1]);
+
+  // A bundle from before keeps the two apart; one with the default has no such field.
+  const std::string now = transforms_to_json(set.transforms());
+  EXPECT_TRUE(transforms_from_json(now).missing_ids);
+  std::string before = now;
+  const std::string field = "\"missing_ids\":true,";
+  ASSERT_NE(before.find(field), std::string::npos);
+  before.erase(before.find(field), field.size());
+  EXPECT_FALSE(transforms_from_json(before).empties_ids());
+  spec.transforms.missing = {""};
+  EXPECT_EQ(transforms_to_json(spec.transforms).find("missing_ids"), std::string::npos);
 }
 
 TEST_F(DatasetTest, BadRowsAreErrorsOrSkippedAndCounted) {
