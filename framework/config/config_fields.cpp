@@ -162,12 +162,15 @@ void SparseOptimizer::fields(Fields& f) {
   f("lazy", lazy, "touch only the rows of the batch; otherwise every row is updated each step").only_if(adam);
   f("beta1", beta1, "decay of the mean").min(0).below(1).only_if(adam);
   f("beta2", beta2, "decay of the mean square").min(0).below(1).only_if(adam);
-  f("eps", eps, "added to the root").min(0).only_if(adam || adagrad);
-  f("initial_accumulator", initial_accumulator, "where the sum of squares starts").min(0).only_if(adagrad || ftrl);
-  f("weight_decay", weight_decay, "times the row, added to its gradient").min(0).only_if(!ftrl);
-  f("l1", l1, "makes rows exactly zero").min(0).only_if(ftrl);
-  f("l2", l2, "shrinks rows").min(0).only_if(ftrl);
-  f("beta", beta, "added to the root of the sum of squares").min(0).only_if(ftrl);
+  f("eps", eps, "added to the root").min(0).max(1e6).only_if(adam || adagrad);
+  f("initial_accumulator", initial_accumulator, "where the sum of squares starts")
+      .min(0)
+      .max(1e10)
+      .only_if(adagrad || ftrl);
+  f("weight_decay", weight_decay, "times the row, added to its gradient").min(0).max(1e9).only_if(!ftrl);
+  f("l1", l1, "makes rows exactly zero").min(0).max(1e6).only_if(ftrl);
+  f("l2", l2, "shrinks rows").min(0).max(1e6).only_if(ftrl);
+  f("beta", beta, "added to the root of the sum of squares").min(0).max(1e6).only_if(ftrl);
 }
 
 void Table::fields(Fields& f) {
@@ -263,9 +266,11 @@ void DenseOptimizer::fields(Fields& f) {
   f("nesterov", nesterov, "look ahead along the momentum").only_if(sgd);
   f("beta1", beta1, "decay of the mean").min(0).below(1).only_if(adam);
   f("beta2", beta2, "decay of the mean square").min(0).below(1).only_if(adam);
-  f("eps", eps, "added to the root").min(0).only_if(adam || adagrad);
-  f("initial_accumulator", initial_accumulator, "where the sum of squares starts").min(0).only_if(adagrad);
-  f("weight_decay", weight_decay, "times the parameter, added to its gradient; adamw: taken off the parameter").min(0);
+  f("eps", eps, "added to the root").min(0).max(1e6).only_if(adam || adagrad);
+  f("initial_accumulator", initial_accumulator, "where the sum of squares starts").min(0).max(1e10).only_if(adagrad);
+  f("weight_decay", weight_decay, "times the parameter, added to its gradient; adamw: taken off the parameter")
+      .min(0)
+      .max(1e9);
 }
 
 void DenseOptimizer::check(const Node& node, Diagnostics& d) const {

@@ -66,6 +66,16 @@ TEST(Describe, EveryParameterOfALossOrOptimiserIsAKeyOfTheConfig) {
       EXPECT_TRUE(has("optimizers", std::string(one.name), p.name)) << one.name << " " << p.name;
 }
 
+/// So that `check` refuses what the optimiser would.
+TEST(Describe, NumbersOfOptimisersHaveBothBounds) {
+  for (const cli::ReferencePage& page : cli::reference_pages())
+    for (const cli::ReferenceEntry& entry : page.entries)
+      for (const FieldInfo& field : entry.fields)
+        if (page.name == "optimizers" && field.type == "number") {
+          EXPECT_THAT(field.bounds, ::testing::StartsWith("in ")) << entry.name << " " << field.name;
+        }
+}
+
 TEST(Describe, ANameOfSeveralThingsShowsAll) {
   const ProcessResult r = run_mtrank({"describe", "mse"});
   EXPECT_THAT(r.out, HasSubstr("(losses) mse"));
