@@ -295,6 +295,23 @@ void resolve_layers(Config& config, Diagnostics& diagnostics) {
   for (Task& task : config.tasks) resolve_layer(task.tower, diagnostics);
 }
 
+TableRows table_rows(const Config& config, int64_t vocabulary_rows) {
+  TableRows rows;
+  for (const Table& table : config.tables) rows[table.name] = table.rows > 0 ? table.rows : vocabulary_rows;
+  for (const Feature& feature : config.features)
+    if (feature.type == FeatureType::bucket) rows[feature.table] = static_cast<int64_t>(feature.boundaries.size()) + 2;
+  return rows;
+}
+
+void check_model(Config& config, Diagnostics& diagnostics) {
+  resolve_layers(config, diagnostics);
+  // Without tasks there is nothing to build; what is not sound the model leaves out, and with it what reads it.
+  if (config.tasks.empty()) return;
+  const TableRows rows = table_rows(config, 2);
+  build_model(config, rows, ModelUse::training, diagnostics);
+  if (diagnostics.ok()) build_model(config, rows, ModelUse::scoring, diagnostics);
+}
+
 Graph build_model(const Config& config, const TableRows& rows, ModelUse use, Diagnostics& diagnostics) {
   return ModelBuilder(config, rows, use, diagnostics).build();
 }

@@ -17,14 +17,6 @@ std::shared_ptr<ConfigArguments> add_config_arguments(CLI::App& app) {
   return arguments;
 }
 
-TableRows table_rows(const Config& config, int64_t vocabulary_rows) {
-  TableRows rows;
-  for (const Table& table : config.tables) rows[table.name] = table.rows > 0 ? table.rows : vocabulary_rows;
-  for (const Feature& feature : config.features)
-    if (feature.type == FeatureType::bucket) rows[feature.table] = static_cast<int64_t>(feature.boundaries.size()) + 2;
-  return rows;
-}
-
 TableRows capped_rows(const Config& config, std::optional<int64_t> cap) {
   constexpr int64_t kVocabularyRows = 100'000;
   TableRows rows = table_rows(config, std::min(kVocabularyRows, cap.value_or(kVocabularyRows)));
@@ -34,12 +26,7 @@ TableRows capped_rows(const Config& config, std::optional<int64_t> cap) {
 
 Config load_and_check(const ConfigArguments& arguments, Diagnostics& diagnostics) {
   Config config = load_config(arguments.path, arguments.overrides, diagnostics);
-  resolve_layers(config, diagnostics);
-  // Without tasks there is nothing to build; what is not sound the model leaves out, and with it what reads it.
-  if (config.tasks.empty()) return config;
-  const TableRows rows = table_rows(config, 2);
-  build_model(config, rows, ModelUse::training, diagnostics);
-  if (diagnostics.ok()) build_model(config, rows, ModelUse::scoring, diagnostics);
+  check_model(config, diagnostics);
   return config;
 }
 

@@ -28,9 +28,6 @@ Config load_and_check(const ConfigArguments& arguments, Diagnostics& diagnostics
 /// The same for commands that go on: throws ConfigError with all that is wrong; warnings go to stderr.
 Config load_or_throw(const ConfigArguments& arguments);
 
-/// Rows of every table as far as the config knows them; vocabularies, which are learned, get `vocabulary_rows`.
-TableRows table_rows(const Config& config, int64_t vocabulary_rows);
-
 /// What benchmarks take: no table has more than `cap` rows, and a vocabulary as many, or 100,000.
 TableRows capped_rows(const Config& config, std::optional<int64_t> cap);
 

@@ -11,7 +11,7 @@ namespace mtrank {
 Config load_for_training(const std::string& path, const std::vector<std::string>& overrides) {
   Diagnostics diagnostics;
   Config config = load_config(path, overrides, diagnostics);
-  resolve_layers(config, diagnostics);
+  check_model(config, diagnostics);
   diagnostics.throw_if_errors(color_wanted());
   if (diagnostics.warnings()) std::fputs(diagnostics.render(color_wanted()).c_str(), stderr);
   return config;

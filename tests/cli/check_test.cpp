@@ -110,6 +110,14 @@ TEST(Check, BytesThatAreNoTextDoNotCutTheMessageOff) {
   EXPECT_THAT(r.err, HasSubstr("save the file as UTF-8 text"));
 }
 
+TEST(Check, TrainSaysAllOfItBeforeItReadsTheData) {
+  const std::string config = kRoot + "tests/cli/mistakes/model/shapes_beside_a_slip.yaml";
+  const TempDir dir;
+  const ProcessResult r = run_mtrank({"train", config, "--out", dir / "run"});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_EQ(r.err, run_mtrank({"check", config}).err + "\n");
+}
+
 TEST(Check, AMissingFileIsAUsageError) {
   const ProcessResult r = run_mtrank({"check", "/nowhere/c.yaml"});
   EXPECT_EQ(r.code, 2);
