@@ -88,6 +88,9 @@ struct Node::Entry {
   Node value;
 };
 
+/// Longer texts are refused. Thousands of features fit, also with every default written out.
+constexpr size_t kMaxConfigBytes = size_t{8} << 20;
+
 /// Parses one strict YAML document. Problems (bad UTF-8, syntax, tabs, duplicate keys, cyclic anchors, too deep, too
 /// big, a second document) go to `diagnostics` with their place; time and memory are bounded whatever the input.
 /// Returns what could be read, a null node when nothing could.

@@ -199,7 +199,7 @@ std::optional<std::string> read_config_file(const std::string& path, const Locat
     return std::nullopt;
   }
   // One byte over the limit of parse_yaml is enough for it to refuse.
-  std::string text((1 << 20) + 1, '\0');
+  std::string text(kMaxConfigBytes + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
   if (file.bad()) {

@@ -15,9 +15,8 @@
 namespace mtrank {
 namespace {
 
-constexpr size_t kMaxBytes = 1 << 20;
-constexpr size_t kMaxNodes = 50'000;
-constexpr size_t kMaxTextBytes = 8 << 20;  // after aliases are expanded
+constexpr size_t kMaxNodes = 400'000;
+constexpr size_t kMaxTextBytes = 4 * kMaxConfigBytes;  // after aliases are expanded
 constexpr size_t kMaxDepth = 64;
 
 /// Thrown out of the parser once an error that leaves nothing to go on with has been reported.
@@ -281,10 +280,10 @@ class TreeBuilder final : public YAML::EventHandler {
 /// What must hold before yaml-cpp sees the text.
 bool text_is_sound(const Positions& positions, Diagnostics& diagnostics) {
   const std::string& text = positions.text();
-  if (text.size() > kMaxBytes) {
+  if (text.size() > kMaxConfigBytes) {
     diagnostics.error(
         Code::too_big, positions.at(0, 0),
-        "the config is " + std::to_string(text.size()) + " bytes, more than " + std::to_string(kMaxBytes));
+        "the config is " + std::to_string(text.size()) + " bytes, more than " + std::to_string(kMaxConfigBytes));
     return false;
   }
   if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {

@@ -122,7 +122,7 @@ TEST(Node, is_bounded) {
   EXPECT_THAT(complaint(bomb), HasSubstr("E007"));
   EXPECT_THAT(complaint("a: " + std::string(5000, '[')), HasSubstr("E007"));
   EXPECT_THAT(complaint(std::string(5000, '{')), HasSubstr("E007"));
-  EXPECT_THAT(complaint(std::string(2 << 20, '#')), HasSubstr("E007"));
+  EXPECT_THAT(complaint(std::string(kMaxConfigBytes + 1, '#')), HasSubstr("E007"));
   std::string deep;
   for (int i = 0; i < 200; ++i) deep += std::string(static_cast<size_t>(i), ' ') + "a:\n";
   EXPECT_THAT(complaint(deep), HasSubstr("E007"));
