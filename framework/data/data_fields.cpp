@@ -83,7 +83,6 @@ std::vector<DataField> data_fields(const DatasetSpec& spec) {
   out.add("data.columns", read.columns);
   out.add("data.header", read.skip_header);
   out.add("data.missing", spec.transforms.missing);
-  if (spec.transforms.empties_ids()) out.add("data.missing for ids", true);
   out.add("data.weight", spec.rows.weight_column);
   out.add("data.sample", sample_json(spec.rows));
   out.add("data.split", split_json(spec));

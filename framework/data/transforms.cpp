@@ -7,7 +7,7 @@
 namespace mtrank {
 
 bool FeatureTransforms::empties_ids() const {
-  return missing_ids && std::any_of(missing.begin(), missing.end(), [](const std::string& m) { return !m.empty(); });
+  return std::any_of(missing.begin(), missing.end(), [](const std::string& m) { return !m.empty(); });
 }
 
 InputSchema FeatureTransforms::schema() const {

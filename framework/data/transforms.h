@@ -60,7 +60,6 @@ struct FeatureTransforms {
   std::vector<TableTransform> tables;
   std::vector<FeatureTransform> features;
   std::vector<std::string> missing{""};  ///< values that stand for nothing: numbers, labels, lists and ids
-  bool missing_ids = true;  ///< an id that is one of them is the empty id; false: of a bundle made before that was so
 
   /// Whether there are ids other than the empty one that become it.
   bool empties_ids() const;

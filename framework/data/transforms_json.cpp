@@ -179,7 +179,6 @@ std::string transforms_to_json(const FeatureTransforms& transforms) {
   Json j;
   j["hash"] = "xxh64 of the value, seeded by xxh64 of the table's name, modulo rows";
   j["missing"] = transforms.missing;
-  if (transforms.empties_ids()) j["missing_ids"] = true;
   j["tables"] = Json::array();
   for (const auto& t : transforms.tables) j["tables"].push_back(table_json(t));
   j["features"] = Json::array();
@@ -193,7 +192,6 @@ FeatureTransforms transforms_from_json(const std::string& text) {
   const Object top(json, "the entry");
   FeatureTransforms all;
   all.missing = top.get<std::vector<std::string>>("missing");
-  all.missing_ids = top.has("missing_ids") && top.get<bool>("missing_ids");
   for (const auto& t : list(top, "tables"))
     all.tables.push_back(parse_table(Object(t, "table " + std::to_string(all.tables.size()))));
   for (const auto& f : list(top, "features"))

@@ -324,17 +324,6 @@ TEST_F(DatasetTest, AnIdThatIsMissingIsTheEmptyId) {
   EXPECT_EQ(batch.ids[1].ids, (std::vector<int32_t>{1, 2, 2}));
   EXPECT_EQ(batch.ids[1].offsets, (std::vector<int32_t>{0, 2, 2, 3}));
   EXPECT_EQ(batch.ids[2].ids[0], batch.ids[2].ids[1]);
-
-  // A bundle from before keeps the two apart; one with the default has no such field.
-  const std::string now = transforms_to_json(set.transforms());
-  EXPECT_TRUE(transforms_from_json(now).missing_ids);
-  std::string before = now;
-  const std::string field = "\"missing_ids\":true,";
-  ASSERT_NE(before.find(field), std::string::npos);
-  before.erase(before.find(field), field.size());
-  EXPECT_FALSE(transforms_from_json(before).empties_ids());
-  spec.transforms.missing = {""};
-  EXPECT_EQ(transforms_to_json(spec.transforms).find("missing_ids"), std::string::npos);
 }
 
 TEST_F(DatasetTest, BadRowsAreErrorsOrSkippedAndCounted) {
