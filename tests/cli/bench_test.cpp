@@ -65,7 +65,7 @@ TEST(Bench, AnImpossibleBatchNamesTheRange) {
   const ProcessResult r = run_mtrank({"bench", "c.yaml", "--batch", "0"});
   EXPECT_EQ(r.code, 2);
   EXPECT_THAT(r.err, HasSubstr("--batch"));
-  EXPECT_THAT(r.err, HasSubstr("1 to 16777216\n"));
+  EXPECT_THAT(r.err, HasSubstr("16777216"));
 }
 
 TEST(Bench, UsageErrors) {
