@@ -65,7 +65,8 @@ FileRates measure_files(const Config& config, const std::string& dir, const Tabl
                               .shuffle = config.train.shuffle.mode != ShuffleMode::none,
                               .seed = static_cast<uint64_t>(config.seed),
                               .memory = static_cast<uint64_t>(config.train.shuffle.memory.bytes),
-                              .threads = threads};
+                              .threads = threads,
+                              .epochs = INT64_MAX};
   FileRates out;
   {
     const auto source = data.train(options);

@@ -7,15 +7,15 @@ namespace mtrank {
 
 PrefetchSource::PrefetchSource(std::unique_ptr<BatchSource> source, int depth)
     : source_(std::move(source)), depth_(static_cast<size_t>(depth)) {
-  start();
+  start({});
 }
 
 PrefetchSource::~PrefetchSource() { stop(); }
 
-void PrefetchSource::start() {
+void PrefetchSource::start(std::optional<Place> from) {
   stopping_ = ended_ = false;
   error_ = nullptr;
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this, from] { run(from); });
 }
 
 void PrefetchSource::stop() {
@@ -30,11 +30,10 @@ void PrefetchSource::stop() {
 
 void PrefetchSource::seek(int64_t epoch, int64_t sample) {
   stop();
-  source_->seek(epoch, sample);
-  start();
+  start(Place{epoch, sample});
 }
 
-void PrefetchSource::run() {
+void PrefetchSource::run(std::optional<Place> from) {
   Batch batch;
   while (true) {
     {
@@ -49,6 +48,8 @@ void PrefetchSource::run() {
     bool more = false;
     std::exception_ptr error;
     try {
+      if (from) source_->seek(from->epoch, from->sample);
+      from.reset();
       more = source_->next(batch);
     } catch (...) {
       error = std::current_exception();

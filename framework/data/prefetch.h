@@ -5,6 +5,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "framework/data/batch.h"
@@ -20,6 +21,7 @@ class PrefetchSource : public BatchSource {
 
   const InputSchema& schema() const override { return source_->schema(); }
   int64_t rows() const override { return source_->rows(); }
+  /// Returns at once; what it takes is done ahead as well.
   void seek(int64_t epoch, int64_t sample) override;
   /// Swaps `batch` with the oldest batch read; its memory is used again.
   bool next(Batch& batch) override;
@@ -29,9 +31,12 @@ class PrefetchSource : public BatchSource {
   double seconds_waited() const { return seconds_waited_; }
 
  private:
-  void start();
+  struct Place {
+    int64_t epoch, sample;
+  };
+  void start(std::optional<Place> from);
   void stop();
-  void run();
+  void run(std::optional<Place> from);
 
   std::unique_ptr<BatchSource> source_;
   const size_t depth_;

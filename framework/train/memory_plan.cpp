@@ -57,7 +57,7 @@ int64_t sorted_bytes(const Config& config, const Plan& plan, const JobSize& size
   return whole(std::floor(all) * kSortedLookup);
 }
 
-int64_t batch_bytes(const Config& config, const JobSize& size) {
+int64_t batch_bytes(const Config& config, const JobSize& size, int64_t rows) {
   double row = 0;
   for (const Feature& feature : config.features) {
     const double list = feature.type == FeatureType::ids ? kFloat : 0;  // where it begins
@@ -65,7 +65,7 @@ int64_t batch_bytes(const Config& config, const JobSize& size) {
                                : kFloat * static_cast<double>(feature.columns.size());
   }
   row += kFloat * static_cast<double>(config.labels.size()) + 8 * static_cast<double>(config.eval.segments.size() + 1);
-  return whole(row * static_cast<double>(config.train.batch_size));
+  return whole(row * static_cast<double>(rows));
 }
 
 /// The most that a thread's matrix products keep.
@@ -119,12 +119,15 @@ void leave_to_accelerator(MemoryPlan& plan, int64_t batch) {
 
 }  // namespace
 
+int64_t eval_batch_size(const Config& config) { return config.eval.batch_size.value_or(8192); }
+
 DataSize data_size(const Config& config, const Dataset& data) {
   DataSize out;
   const int64_t window = config.train.shuffle.memory.bytes;
   const EncodedSize train = data.size(Part::train);
   out.window_bytes = std::min(train.bytes, window);
-  out.window_rows = train.bytes > 0 ? data.summary(Part::train).rows * out.window_bytes / train.bytes : 0;
+  out.listed_rows = train.bytes > 0 ? data.summary(Part::train).rows * out.window_bytes / train.bytes : 0;
+  if (train.bytes <= window && config.train.epochs > 1) out.listed_rows *= 2;  // in the next epoch's order too
   for (const Part part : {Part::train, Part::valid, Part::test}) {
     if (!data.has(part)) continue;
     if (data.size(part).in_memory) out.stored_bytes += data.size(part).bytes;
@@ -157,6 +160,8 @@ MemoryPlan plan_memory(const Config& config, const Plan& training, const Plan& s
     weights += table.weights, state += table.state, pooled += table.gradients;
   const auto bytes = [](size_t n) { return static_cast<int64_t>(n); };
   const auto measured = static_cast<int64_t>(config.tasks.size() + config.outputs.size());
+  const int64_t batch = batch_bytes(config, size, config.train.batch_size);
+  const int64_t evaluated = batch_bytes(config, size, std::min(size.data.eval_rows, eval_batch_size(config)));
   MemoryPlan plan{{{"tables", weights},
                    {"optimizer state of the tables", state},
                    {"dense weights", dense},
@@ -168,13 +173,13 @@ MemoryPlan plan_memory(const Config& config, const Plan& training, const Plan& s
                    {"activations", bytes(training.arena_bytes) * size.threads},
                    {"working memory of matrix products", gemm_bytes(training) * size.threads},
                    {"scoring", bytes(scoring.packed_bytes) + bytes(scoring.arena_bytes) * size.threads},
-                   {"evaluation", size.data.eval_rows * measured * kEvaluatedRow},
-                   {"batches", batch_bytes(config, size) * kBatches},
-                   {"encoded rows", size.data.window_bytes + size.data.window_rows * 8 + size.data.stored_bytes},
+                   {"evaluation", size.data.eval_rows * measured * kEvaluatedRow + evaluated * kBatches},
+                   {"batches", batch * kBatches},
+                   {"encoded rows", size.data.window_bytes + size.data.listed_rows * 8 + size.data.stored_bytes},
                    {"vocabularies", size.data.vocabulary_bytes},
                    {"program", kProgram}}};
   if (size.data.learning_bytes > 0) plan.first_read = kProgram + size.data.learning_bytes;
-  if (size.accelerated) leave_to_accelerator(plan, batch_bytes(config, size));
+  if (size.accelerated) leave_to_accelerator(plan, batch);
   return plan;
 }
 

@@ -16,13 +16,15 @@ namespace mtrank {
 /// What a job's data takes, and what its batches look like.
 struct DataSize {
   int64_t window_bytes = 0;  ///< encoded rows that are loaded at a time
-  int64_t window_rows = 0;
+  int64_t listed_rows = 0;   ///< of them, an address each
   int64_t stored_bytes = 0;  ///< encoded rows that stay in memory because there is no cache
   int64_t vocabulary_bytes = 0;
   int64_t learning_bytes = 0;  ///< at most, while vocabularies and means are learned; 0 where they are in the cache
   int64_t eval_rows = 0;       ///< of the largest evaluated part
   std::map<std::string, double> ids_per_row;  ///< by feature that has a table; 1 where it is missing
 };
+/// Rows of a batch that is evaluated.
+int64_t eval_batch_size(const Config& config);
 DataSize data_size(const Config& config, const Dataset& data);
 
 /// How a job is laid out over threads.

@@ -64,8 +64,6 @@ bool wants_accelerator(const Config& config) {
   return wanted;
 }
 
-int64_t eval_batch_size(const Config& config) { return config.eval.batch_size.value_or(8192); }
-
 std::unique_ptr<TrainDevice> open_train_device(const TrainJob& job) {
   if (wants_accelerator(job.config)) {
     if (job.config.train.logical_shards.value_or(1) > 1)

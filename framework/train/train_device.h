@@ -62,8 +62,6 @@ struct TrainJob {
 /// Whether train.device asks for an accelerator: `auto` does where there is one. Throws ConfigError where it asks for
 /// one, or for a precision, that there is not.
 bool wants_accelerator(const Config& config);
-/// Rows of a batch on an accelerator that scores.
-int64_t eval_batch_size(const Config& config);
 
 /// The device that train.device asks for. Throws ConfigError, ResourceError.
 std::unique_ptr<TrainDevice> open_train_device(const TrainJob& job);

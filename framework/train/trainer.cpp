@@ -224,8 +224,11 @@ class Trainer {
             .shuffle = config_.train.shuffle.mode != ShuffleMode::none,
             .seed = static_cast<uint64_t>(config_.seed),
             .memory = static_cast<uint64_t>(config_.train.shuffle.memory.bytes),
-            .threads = device_->name() == "cpu" ? 1 : pool_.threads()};  // on a CPU the steps take the cores
+            .threads = reading_threads(),
+            .epochs = config_.train.epochs};
   }
+
+  int reading_threads() const { return device_->name() == "cpu" ? 1 : pool_.threads(); }  // a CPU's are for the steps
 
   void one_step(Batch& batch, PrefetchSource& source, double waited) {
     const bool epoch_ends = batch.end_of_epoch;
@@ -292,7 +295,8 @@ class Trainer {
 
   EvalRecord evaluate(Part part, int64_t step) {
     device_->forward().refresh(pool_);
-    StoppableSource source(data_.eval(part, eval_batch_size(config_)), stop_);
+    auto rows = data_.eval(part, eval_batch_size(config_), reading_threads());
+    StoppableSource source(std::make_unique<PrefetchSource>(std::move(rows)), stop_);
     printer_.doing(std::string("evaluating ") + part_name(part), state_.step);
     EvalRecord record = evaluator_.run(source, part_name(part), step, warner());
     printer_.doing("", state_.step);

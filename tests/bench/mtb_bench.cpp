@@ -76,16 +76,21 @@ double memcpy_rate() {
 struct Rate {
   double seconds = 0, cpu = 0, rows = 0, bytes = 0;
   long allocations = 0;
+  double first = 0, batches = 0;  ///< seconds to the first batch of an epoch, all epochs; batches of an epoch
 };
+
+constexpr int kEpochs = 3;
 
 /// Two epochs after a first one, in which the buffers find their size.
 Rate read(BatchSource& source) {
   Batch batch;
   Rate out;
-  for (int epoch = 0; epoch < 3; ++epoch) {
+  for (int epoch = 0; epoch < kEpochs; ++epoch) {
     if (epoch == 1) out = {-now(), -cpu_seconds(), 0, 0, -allocations.load()};
+    const double begin = now();
     source.seek(epoch, 0);
-    while (source.next(batch)) {
+    for (out.batches = 0; source.next(batch); ++out.batches) {
+      if (out.batches == 0) out.first += now() - begin;
       out.rows += static_cast<double>(batch.rows);
       out.bytes += bytes_of(batch);
     }
@@ -95,9 +100,12 @@ Rate read(BatchSource& source) {
 }
 
 void print(const char* what, int threads, const Rate& r, double memcpy) {
-  std::printf("%-34s %2d threads  %9.0f rows/s  %6.2f GB/s  %6.0f ns of CPU a row  %5.2f of memcpy  %ld allocations\n",
+  std::printf("%-34s %2d threads  %9.0f rows/s  %6.2f GB/s  %6.0f ns of CPU a row  %5.2f of memcpy  %ld allocations",
               what, threads, r.rows / r.seconds, r.bytes / r.seconds / 1e9, r.cpu / r.rows * 1e9,
               r.bytes / r.cpu / memcpy, r.allocations);
+  if (r.batches > 0)
+    std::printf("  first batch of an epoch %.1f ms, mean %.1f", r.first / 2 * 1e3, r.seconds / 2 / r.batches * 1e3);
+  std::printf("\n");
 }
 
 /// Decoding blocks alone: from the page cache to rows in memory.
@@ -155,7 +163,8 @@ int run(int argc, char** argv) {
                                     .shuffle = true,
                                     .seed = 1,
                                     .memory = whole ? mtb->bytes() : mtb->bytes() / 4,
-                                    .threads = n};
+                                    .threads = n,
+                                    .epochs = kEpochs};
         EncodedSource source(set, encoder->schema(), encoder->layout(), encoder->correction(), options);
         print((std::string(name) + (whole ? ", all in memory" : ", windows of an eighth")).c_str(), n, read(source),
               memcpy);

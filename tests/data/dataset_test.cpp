@@ -11,6 +11,7 @@
 #include <set>
 
 #include "framework/core/error.h"
+#include "framework/data/raw_parts.h"
 #include "framework/data/raw_source.h"
 #include "framework/data/statistics.h"
 #include "tests/data/data_testing.h"
@@ -171,12 +172,82 @@ TEST_F(DatasetTest, ReadingAheadChangesNoBit) {
       const auto expected = rows_of(*set.train(options), 2);
       EXPECT_EQ(expected.size(), 6000u);
       for (const int threads : {1, 2, 5})
-        for (const int64_t batch : {1, 77, 1000, 3000, 4000}) {
-          options.threads = threads;
-          options.batch_size = batch;
-          EXPECT_EQ(rows_of(*set.train(options), 2), expected) << memory << " " << threads << " " << batch;
-        }
+        for (const int64_t batch : {1, 77, 1000, 3000, 4000})
+          for (const int64_t epochs : {1, 2}) {  // with and without the next epoch's first window
+            options.threads = threads;
+            options.batch_size = batch;
+            options.epochs = epochs;
+            EXPECT_EQ(rows_of(*set.train(options), 2), expected) << memory << " " << threads << " " << batch;
+          }
     }
+}
+
+TEST_F(DatasetTest, ReadingAheadGoesWhereASeekGoes) {
+  const Dataset set = open(log_spec(train_, ""));
+  const auto total = static_cast<uint64_t>(set.size(Part::train).bytes);
+  std::mt19937 random(7);
+  for (const uint64_t memory : {total, total / 2, total / 5}) {
+    StreamOptions options{.batch_size = 400, .shuffle = true, .seed = 3, .memory = memory};
+    std::vector<std::vector<int>> expected;
+    for (int epoch = 0; epoch < 4; ++epoch) expected.push_back(order_of(*set.train(options), epoch));
+    options.epochs = 3;  // of four: one may also go beyond them
+    const auto source = set.train(options);
+    for (int i = 0; i < 60; ++i) {
+      const size_t epoch = random() % 4, at = random() % 3 == 0 ? 0 : random() % 3000;
+      source->seek(static_cast<int64_t>(epoch), static_cast<int64_t>(at));
+      std::vector<int> order;
+      Batch b;
+      for (size_t n = random() % 9; n > 0 && source->next(b); --n)
+        for (const float value : b.dense[1]) order.push_back(static_cast<int>(value));
+      const auto from = expected[epoch].begin() + static_cast<ptrdiff_t>(at);
+      ASSERT_EQ(order, std::vector<int>(from, from + static_cast<ptrdiff_t>(order.size()))) << i;
+    }
+  }
+}
+
+/// A set that notes which of its blocks are read.
+class WatchedSet : public EncodedSet {
+ public:
+  WatchedSet(std::shared_ptr<const EncodedSet> set, std::vector<size_t>& read) : set_(std::move(set)), read_(read) {
+    summary_ = set_->summary();
+    for (size_t b = 0; b < set_->blocks(); ++b) {
+      rows_.push_back(set_->block_rows(b));
+      bytes_.push_back(set_->block_bytes(b));
+    }
+  }
+  void read(size_t block, EncodedBlock& out) const override {
+    read_.push_back(block);
+    set_->read(block, out);
+  }
+
+ private:
+  std::shared_ptr<const EncodedSet> set_;
+  std::vector<size_t>& read_;
+};
+
+TEST_F(DatasetTest, TheNextEpochsFirstWindowIsReadWhileTheLastOneIsGivenOut) {
+  auto spec = log_spec(train_, "");
+  const RawParts raw(spec, 1, {});  // learns the transforms
+  const auto encoder = encoder_of(spec, Part::train);
+  const auto rows = raw.open(Part::train);
+  for (const uint64_t memory : {rows->bytes() / 2, rows->bytes()}) {
+    std::vector<size_t> read;
+    EncodedSource source(std::make_shared<WatchedSet>(rows, read), encoder->schema(), encoder->layout(),
+                         encoder->correction(),
+                         {.batch_size = 100, .shuffle = true, .seed = 1, .memory = memory, .epochs = 2});
+    Batch batch;
+    while (source.next(batch)) {
+    }
+    const size_t before = read.size();
+    source.seek(1, 0);
+    EXPECT_EQ(read.size(), before) << "a seek had to read";
+    if (memory == rows->bytes()) {
+      EXPECT_EQ(before, rows->blocks());  // they stay
+    }
+    while (source.next(batch)) {
+    }
+    EXPECT_LE(read.size(), 2 * rows->blocks());  // nothing is read for an epoch that does not come
+  }
 }
 
 TEST_F(DatasetTest, EveryPairOfRowsCanMeetInAFullShuffle) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "framework/core/error.h"
 
 namespace mtrank {
@@ -57,6 +59,28 @@ TEST(Prefetch, AnErrorComesOutAtItsPlaceInTheStream) {
   Batch batch;
   for (int b = 0; b < 5; ++b) ASSERT_TRUE(source.next(batch));
   EXPECT_THROW(source.next(batch), DataError);
+  EXPECT_THROW(source.next(batch), DataError);
+}
+
+/// Its seeks wait until `may_seek`, then fail.
+class SlowSeek : public Counting {
+ public:
+  explicit SlowSeek(std::shared_future<void> may_seek) : Counting(5), may_seek_(std::move(may_seek)) {}
+  void seek(int64_t, int64_t) override {
+    may_seek_.wait();
+    throw DataError("bad window");
+  }
+
+ private:
+  std::shared_future<void> may_seek_;
+};
+
+TEST(Prefetch, ASeekIsDoneAheadAndItsErrorComesOutOfNext) {
+  std::promise<void> may_seek;
+  PrefetchSource source(std::make_unique<SlowSeek>(may_seek.get_future().share()), 2);
+  source.seek(1, 0);
+  may_seek.set_value();  // not before the seek has returned
+  Batch batch;
   EXPECT_THROW(source.next(batch), DataError);
 }
 
