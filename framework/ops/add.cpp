@@ -33,7 +33,8 @@ void add_cpu(const OpCall& call) {
 void add_backward(GradBuilder& grads, const OpNode& node) {
   const ValueId dy = grads.gradient(node.outputs[0]);
   if (dy == kNoValue) return;
-  for (ValueId x : node.inputs) grads.pass(dy, x);
+  for (size_t i = 0; i + 1 < node.inputs.size(); ++i) grads.emit(copy, {dy}, {node.inputs[i]});
+  grads.pass(dy, node.inputs.back());
 }
 
 }  // namespace

@@ -62,6 +62,9 @@ void add_pointwise(std::vector<ConformanceCase>& cases) {
   cases.push_back({"add_twice", {"add"}, {6, 6}, [](Builder& b, const Values& x) -> Values {
                      return {add(b, {x[0], x[1], x[0], dense(b, "layer", x[1], 6)})};
                    }});
+  cases.push_back({"add_thrice", {"add"}, {6, 6}, [](Builder& b, const Values& x) -> Values {
+                     return {dense(b, "on", add(b, {x[0], x[0], x[1]}), 4)};
+                   }});
   cases.push_back({"mul", {"mul", "mul_gradient"}, {21, 21, 21}, [](Builder& b, const Values& x) -> Values {
                      return {mul(b, x)};
                    }});
