@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "framework/core/philox.h"
+#include "framework/ops/add.h"
 #include "framework/ops/cross.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/lookup.h"
@@ -31,7 +33,7 @@ Graph small_model() {
   const std::vector<ValueId> pooled = lookup(b, features);
   const ValueId x0 = b.concat({pooled[0], b.input("dense", 2), pooled[1]}, "x0");
   ValueId x = x0;
-  for (int i = 0; i < 2; ++i) x = cross(b, x0, dense(b, "cross" + std::to_string(i), x, 9), x);
+  for (int i = 0; i < 3; ++i) x = cross(b, x0, dense(b, "cross" + std::to_string(i), x, 9), x);
   const ValueId deep = dense(b, "deep", b.concat({pooled[1], pooled[0]}, "both"), 4, "gelu");
   const ValueId h = b.concat({x, deep}, "h");
   const ValueId wide = dense(b, "experts0", h, 6, "tanh");
@@ -73,6 +75,36 @@ void fill_all(testing::GraphRunner<T>& run, const std::vector<int32_t>& ids, con
 // Ids of feature a by row: {0, 1}, {2}, {}, {3, -1, 3}, {4}, then the offsets.
 const std::vector<int32_t> kBags = {0, 1, 2, 3, -1, 3, 4, 0, 0, 2, 3, 3, 6, 7};
 const std::vector<int32_t> kIds = {4, 3, 2, 1, 0};
+
+TEST(Autodiff, CrossLayersHandTheirResidualsGradientDownWithoutACopy) {
+  Graph graph;
+  Builder b(graph, true);
+  const ValueId x0 = dense(b, "in", b.input("dense", 6), 6);
+  ValueId x = x0;
+  for (int i = 0; i < 4; ++i) x = cross(b, x0, dense(b, "cross" + std::to_string(i), x, 6), x);
+  const double p[] = {2.0, 0.1};
+  loss(b, "bce", p, "click", dense(b, "logit", x, 1), b.input("label", 1), b.input("weight", 1), b.scalar("scale"));
+  differentiate(graph);
+  int gradients = 0;
+  for (const OpNode& node : graph.nodes) {
+    gradients += std::string_view(node.op->name) == "cross_gradient";
+    EXPECT_STRNE(node.op->name, "copy");
+  }
+  EXPECT_EQ(gradients, 4);
+}
+
+TEST(Autodiff, AGradientThatGoesTwoWaysIsCopiedOnce) {
+  Graph graph;
+  Builder b(graph, true);
+  const ValueId in = b.input("dense", 6);
+  const ValueId y = add(b, {dense(b, "left", in, 6), dense(b, "right", in, 6)});
+  const double p[] = {2.0, 0.1};
+  loss(b, "bce", p, "click", dense(b, "logit", y, 1), b.input("label", 1), b.input("weight", 1), b.scalar("scale"));
+  differentiate(graph);
+  const auto copies = std::count_if(graph.nodes.begin(), graph.nodes.end(),
+                                    [](const OpNode& node) { return std::string_view(node.op->name) == "copy"; });
+  EXPECT_EQ(copies, 1);
+}
 
 TEST(Autodiff, MatchesFiniteDifferences) {
   testing::GraphRunner<double> run(small_model(), kRows);

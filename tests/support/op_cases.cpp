@@ -55,6 +55,9 @@ void add_pointwise(std::vector<ConformanceCase>& cases) {
   cases.push_back({"cross", {"cross", "cross_gradient"}, {21, 21, 21}, [](Builder& b, const Values& x) -> Values {
                      return {cross(b, x[0], x[1], x[2])};
                    }});
+  cases.push_back({"cross_residual", {"cross", "cross_gradient"}, {21, 21}, [](Builder& b, const Values& x) -> Values {
+                     return {cross(b, x[0], x[1], x[0])};
+                   }});
   cases.push_back({"cross_of_itself", {"cross", "cross_gradient"}, {5}, [](Builder& b, const Values& x) -> Values {
                      return {cross(b, x[0], x[0], x[0])};
                    }});
