@@ -1,6 +1,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <type_traits>
 
 #include "cuda/call.h"
 #include "framework/core/bf16.h"
@@ -14,6 +15,17 @@
 
 /// How kernels read and write views: 16 bytes at a time where every view of a kernel allows it, else number by number.
 namespace mtrank::cuda {
+
+/// Writes an object of 8 or 16 bytes, which lies on a multiple of its size, by one store. Where nvcc takes the copy of
+/// a struct apart, a store for each of its members would be left.
+template <class T>
+__device__ __forceinline__ void store_whole(void* to, const T& x) {
+  using Words = std::conditional_t<sizeof(T) == 16, uint4, uint2>;
+  static_assert(sizeof(T) == sizeof(Words) && alignof(T) == sizeof(T));
+  Words words;
+  __builtin_memcpy(&words, &x, sizeof x);
+  __stwb(static_cast<Words*>(to), words);
+}
 
 /// n / d and n % d for n < 2^31 by a multiplication (Granlund and Montgomery, PLDI 1994). 1 <= d < 2^31.
 struct Divider {

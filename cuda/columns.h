@@ -41,8 +41,10 @@ __device__ __forceinline__ void store_columns(T* to, const Columns<float, N>& x,
   Columns<T, N> out;
   MTRANK_UNROLL
   for (int i = 0; i < N; ++i) out.set(i, from_float<T>(x.at[i]));
-  if (N == 1 || aligned) {
-    *reinterpret_cast<Columns<T, N>*>(to) = out;
+  if constexpr (N == 1) {
+    to[0] = out.get(0);
+  } else if (aligned) {
+    store_whole(to, out);
   } else {
     MTRANK_UNROLL
     for (int i = 0; i < N; ++i) to[i] = out.get(i);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "cuda/access.cuh"
 #include "cuda/launch.h"
-#include "framework/core/bf16.h"
 
 namespace mtrank::cuda {
 namespace {
@@ -53,7 +53,7 @@ __device__ void store(const Side& side, int64_t row, int64_t g, int64_t column, 
   if (side.aligned && column + V <= side.columns) {
     typename Vector<T>::Pack pack;
     for (int v = 0; v < V; ++v) pack.v[v] = from_float<T>(x[v]);
-    *reinterpret_cast<typename Vector<T>::Pack*>(to) = pack;
+    store_whole(to, pack);
   } else {
     for (int v = 0; v < V; ++v)
       if (column + v < side.columns) to[v] = from_float<T>(x[v]);

@@ -259,6 +259,12 @@ int lane() { return block.current % warpSize; }
 
 void trap() { refuse_block("thread " + std::to_string(block.current) + " called __trap"); }
 
+void require_aligned(const void* at, size_t bytes, const char* access) {
+  if (reinterpret_cast<uintptr_t>(at) % bytes == 0) return;
+  refuse_block("thread " + std::to_string(block.current) + " calls " + access + " for " + std::to_string(bytes) +
+               " bytes at an address that is no multiple of them");
+}
+
 uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int source) {
   const int t = block.current, w = t / warpSize, l = t % warpSize;
   if ((mask >> l & 1) == 0)

@@ -122,6 +122,16 @@ TEST(GridDeathTest, ADeadlockNamesTheKernelAndWhoWaits) {
                "1 threads \\(the first is 33\\) wait in __syncwarp");
 }
 
+__global__ void misaligned_kernel(float* at) { __stwb(reinterpret_cast<float2*>(at), float2{1, 2}); }
+
+TEST(GridDeathTest, AMisalignedVectorIsRefused) {
+  const OnDevice<float> at({0, 0, 0, 0});
+  ASSERT_EQ(run(1, 1, misaligned_kernel, at.get() + 2), cudaSuccess);
+  EXPECT_EQ(at.values(), (std::vector<float>{0, 0, 1, 2}));
+  EXPECT_DEATH(run(1, 1, misaligned_kernel, at.get() + 1),
+               "misaligned_kernel.*: thread 0 calls __stwb for 8 bytes at an address that is no multiple of them");
+}
+
 __global__ void left_out_kernel() { __syncwarp(1u); }
 
 TEST(GridDeathTest, AMaskWithoutTheCallingLaneIsRefused) {

@@ -17,20 +17,21 @@
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
 
-#define MTRANK_VECTOR2(name, type)        \
-  struct alignas(2 * sizeof(type)) name { \
-    type x, y;                            \
-  };                                      \
+// As the device's compiler has it, they alias everything.
+#define MTRANK_VECTOR2(name, type)                                    \
+  struct __attribute__((may_alias, aligned(2 * sizeof(type)))) name { \
+    type x, y;                                                        \
+  };                                                                  \
   inline name make_##name(type x, type y) { return {x, y}; }
 #define MTRANK_VECTOR3(name, type) \
   struct name {                    \
     type x, y, z;                  \
   };                               \
   inline name make_##name(type x, type y, type z) { return {x, y, z}; }
-#define MTRANK_VECTOR4(name, type)        \
-  struct alignas(4 * sizeof(type)) name { \
-    type x, y, z, w;                      \
-  };                                      \
+#define MTRANK_VECTOR4(name, type)                                    \
+  struct __attribute__((may_alias, aligned(4 * sizeof(type)))) name { \
+    type x, y, z, w;                                                  \
+  };                                                                  \
   inline name make_##name(type x, type y, type z, type w) { return {x, y, z, w}; }
 MTRANK_VECTOR2(int2, int)
 MTRANK_VECTOR2(uint2, unsigned)
@@ -71,6 +72,8 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int source);
 int block_barrier(bool predicate);
 int lane();
 [[noreturn]] void trap();
+/// Aborts unless `at` is a multiple of `bytes`.
+void require_aligned(const void* at, size_t bytes, const char* access);
 
 template <class T>
 T shuffle(unsigned mask, T value, int source) {
@@ -145,20 +148,23 @@ inline float __int_as_float(int x) { return mtrank::emulator::bit_cast<float>(x)
 inline float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 inline float rsqrtf(float x) { return 1.0f / __builtin_sqrtf(x); }
 
-#define MTRANK_LOAD(name) \
-  template <class T>      \
-  T name(const T* from) { \
-    return *from;         \
+#define MTRANK_LOAD(name)                                      \
+  template <class T>                                           \
+  T name(const T* from) {                                      \
+    mtrank::emulator::require_aligned(from, sizeof(T), #name); \
+    return *from;                                              \
   }
-#define MTRANK_STORE(name)    \
-  template <class T>          \
-  void name(T* to, T value) { \
-    *to = value;              \
+#define MTRANK_STORE(name)                                   \
+  template <class T>                                         \
+  void name(T* to, T value) {                                \
+    mtrank::emulator::require_aligned(to, sizeof(T), #name); \
+    *to = value;                                             \
   }
 MTRANK_LOAD(__ldg)
 MTRANK_LOAD(__ldcg)
 MTRANK_LOAD(__ldca)
 MTRANK_LOAD(__ldcs)
+MTRANK_STORE(__stwb)
 MTRANK_STORE(__stcg)
 MTRANK_STORE(__stcs)
 MTRANK_STORE(__stwt)
