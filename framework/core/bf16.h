@@ -16,9 +16,15 @@ MTRANK_HD float to_float(float x) { return x; }
 
 /// To nearest, ties to even; a NaN stays one.
 MTRANK_HD bf16 to_bf16(float x) {
+#if defined(__CUDA_ARCH__)
+  bf16 rounded;  // one instruction; of a NaN it gives other bits
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(rounded.bits) : "f"(x));
+  return rounded;
+#else
   const uint32_t u = math::detail::bits(x);
   if ((u & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>(u >> 16 | 0x40u)};
   return {static_cast<uint16_t>((u + 0x7fffu + (u >> 16 & 1u)) >> 16)};
+#endif
 }
 
 /// A float as a T: float or bf16.
