@@ -1,6 +1,6 @@
 #include "framework/core/atomic_directory.h"
 
-#include <unistd.h>
+#include <filesystem>
 
 #include "framework/core/error.h"
 #include "framework/core/fs.h"
@@ -8,37 +8,31 @@
 namespace mtrank {
 namespace {
 
-std::string without_slash(std::string path) {
+/// The directory that the path leads to, which may be made: its parent is there.
+std::string free_name(std::string path) {
+  if (path.empty()) throw ConfigError("the name of the directory to make is empty; give one");
   while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (disk::is_file(path)) throw ConfigError(path + " is a file; choose a directory that is not there yet");
+  std::error_code ignored;
+  if (std::filesystem::is_symlink(path, ignored)) {
+    if (!disk::is_directory(path)) throw ConfigError(path + " is a link to nothing; remove it, or choose another name");
+    path = std::filesystem::canonical(path);  // a directory cannot take the name of a link
+  }
+  if (disk::is_directory(path) && !disk::list(path).empty())
+    throw ConfigError(path + " is not empty; choose another directory, or remove it");
+  disk::make_directory(disk::parent(path));
   return path;
 }
 
 }  // namespace
 
-// The process id keeps two programs that write the same name apart; the first one to commit wins.
-AtomicDirectory::AtomicDirectory(const std::string& path)
-    : path_(without_slash(path)), partial_(path_ + ".partial-" + std::to_string(::getpid())) {
-  if (disk::is_file(path_)) throw ConfigError(path_ + " is a file; choose a directory that is not there yet");
-  if (disk::is_directory(path_) && !disk::list(path_).empty())
-    throw ConfigError(path_ + " is not empty; choose another directory, or remove it");
-  disk::make_directory(disk::parent(path_));
-  disk::remove(partial_);
-  disk::make_directory(partial_);
-}
-
-AtomicDirectory::~AtomicDirectory() {
-  if (done_) return;
-  try {
-    disk::remove(partial_);
-  } catch (...) {  // the reason why it was not committed is already on its way
-  }
+AtomicDirectory::AtomicDirectory(const std::string& path) : partial_(free_name(path), Partial::Kind::directory) {
+  disk::make_directory(partial_.name());
 }
 
 void AtomicDirectory::commit() {
-  disk::sync_directory(partial_);
-  disk::rename(partial_, path_);
-  done_ = true;
-  disk::sync_directory(disk::parent(path_));
+  disk::sync_directory(partial_.name());
+  partial_.commit();
 }
 
 }  // namespace mtrank

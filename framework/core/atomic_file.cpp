@@ -1,7 +1,5 @@
 #include "framework/core/atomic_file.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 
 namespace mtrank {
@@ -22,29 +20,15 @@ bool in_place(const std::string& path) {
 
 }  // namespace
 
-// The process id keeps two programs that write the same name apart; the last one to commit wins.
-AtomicFile::AtomicFile(const std::string& path)
-    : path_(in_place(path) ? path : follow_links(path)),
-      partial_(in_place(path_) ? path_ : path_ + ".partial-" + std::to_string(::getpid())),
-      file_(std::make_unique<disk::Output>(partial_)) {}
-
-AtomicFile::~AtomicFile() {
-  if (!file_ || partial_ == path_) return;
-  file_.reset();
-  try {
-    disk::remove(partial_);
-  } catch (...) {  // the reason why it was not committed is already on its way
-  }
+AtomicFile::AtomicFile(const std::string& path) : path_(in_place(path) ? path : follow_links(path)) {
+  if (!in_place(path_)) partial_.emplace(path_, Partial::Kind::file);
+  file_ = std::make_unique<disk::Output>(partial_ ? partial_->name() : path_);
 }
 
 void AtomicFile::commit() {
   file_->sync();
   file_->close();
-  if (partial_ != path_) {
-    disk::rename(partial_, path_);
-    disk::sync_directory(disk::parent(path_));
-  }
-  file_.reset();
+  if (partial_) partial_->commit();
 }
 
 void write_file_atomically(const std::string& path, std::string_view bytes) {

@@ -1,20 +1,22 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "framework/core/fs.h"
+#include "framework/core/partial.h"
 
 namespace mtrank {
 
 /// A file that appears under its name whole, or not at all: written beside it, synced, renamed over it. A target that
 /// exists and is no regular file (/dev/stdout, a pipe) is written in place. A symbolic link is followed.
-/// Without `commit`, nothing changes. Throws ResourceError naming the path.
+/// Of two programs that write the same name the last one to commit wins. Without `commit`, nothing changes.
+/// Throws ResourceError naming the path.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::string& path);
-  ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
@@ -25,7 +27,7 @@ class AtomicFile {
 
  private:
   std::string path_;
-  std::string partial_;  // where it is written; the same as path_ when in place
+  std::optional<Partial> partial_;  // where it is written, unless in place
   std::unique_ptr<disk::Output> file_;
 };
 

@@ -1,13 +1,16 @@
 #include "framework/core/atomic_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
 
+#include "framework/core/atomic_directory.h"
 #include "framework/core/error.h"
 #include "tests/support/file_modes.h"
 #include "tests/support/temp_dir.h"
@@ -15,8 +18,10 @@
 namespace mtrank {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 class AtomicFileTest : public TempDirTest {};
 
@@ -87,6 +92,78 @@ TEST_F(AtomicFileTest, AReadOnlyDirectoryIsAResourceError) {
   }
   EXPECT_EQ(contents("file"), "the old one");
   ::chmod(dir_.c_str(), 0755);
+}
+
+/// Holds a file or directory as the process that writes it does.
+class Held {
+ public:
+  explicit Held(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY)) { EXPECT_EQ(::flock(fd_, LOCK_EX), 0); }
+  ~Held() { ::close(fd_); }
+
+ private:
+  int fd_;
+};
+
+TEST_F(AtomicFileTest, RemovesWhatKilledProcessesLeftOfTheSameNameAndNothingElse) {
+  for (const char* name : {"file.partial-1", "file.partial-77-2", "file.partial-78", "other.partial-1",
+                           "file.partial-x", "file.partial-", "my-file.partial-1"})
+    folder_.write(name, "half");
+  std::filesystem::create_directories(path("file.partial-2/in it"));
+  const Held held(path("file.partial-78"));
+  write_file_atomically(path("file"), "whole");
+  EXPECT_THAT(disk::list(dir_), ElementsAre("file", "file.partial-", "file.partial-78", "file.partial-x",
+                                            "my-file.partial-1", "other.partial-1"));
+}
+
+TEST_F(AtomicFileTest, WritersOfOneNameAndProcessIdDoNotMeet) {
+  const std::string mine = path("file.partial-" + std::to_string(::getpid()));
+  folder_.write("file.partial-" + std::to_string(::getpid()), "of another container's process");
+  const Held held(mine);
+  AtomicFile first(path("file")), second(path("file"));
+  first.write("first");
+  second.write("2nd");
+  second.commit();
+  EXPECT_EQ(contents("file"), "2nd");
+  first.commit();
+  EXPECT_EQ(contents("file"), "first");
+  EXPECT_EQ(disk::read_all(mine, 100), "of another container's process");
+}
+
+TEST_F(AtomicFileTest, ADirectoryTakesTheNameWhenItIsWhole) {
+  std::filesystem::create_directories(path("all.partial-1/half"));
+  std::filesystem::create_directories(path("all.partial-2/half"));
+  const Held held(path("all.partial-2"));
+  {
+    AtomicDirectory all(path("all"));
+    EXPECT_THAT(disk::list(dir_), Not(Contains("all")));
+  }
+  EXPECT_THAT(disk::list(dir_), ElementsAre("all.partial-2"));
+  AtomicDirectory all(path("all/"));
+  write_file_atomically(all.partial() + "/one", "x");
+  all.commit();
+  EXPECT_THAT(disk::list(path("all")), ElementsAre("one"));
+  EXPECT_THAT(disk::list(dir_), ElementsAre("all", "all.partial-2"));
+}
+
+TEST_F(AtomicFileTest, ADirectoryThatCannotTakeItsNameIsRefusedAtOnce) {
+  const auto refusal = [](const std::string& name) -> std::string {
+    try {
+      const AtomicDirectory directory(name);
+      return "none";
+    } catch (const ConfigError& e) {
+      return e.what();
+    }
+  };
+  std::filesystem::create_symlink("nowhere", path("dangling"));
+  EXPECT_THAT(refusal(path("dangling")), HasSubstr("dangling is a link to nothing; remove it"));
+  EXPECT_THAT(refusal(""), HasSubstr("the name of the directory to make is empty"));
+  EXPECT_THAT(refusal(folder_.write("file", "x")), HasSubstr("is a file; choose a directory that is not there yet"));
+  EXPECT_THAT(refusal(dir_), HasSubstr("is not empty; choose another directory"));
+  std::filesystem::create_directory(path("empty"));
+  std::filesystem::create_symlink("empty", path("link"));
+  AtomicDirectory(path("link")).commit();
+  EXPECT_TRUE(std::filesystem::is_symlink(path("link")));
+  EXPECT_TRUE(disk::is_directory(path("link")));
 }
 
 TEST_F(AtomicFileTest, FollowsALinkAndWritesADeviceInPlace) {

@@ -1,0 +1,91 @@
+#include "framework/core/partial.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <utility>
+
+#include "framework/core/fs.h"
+
+namespace mtrank {
+namespace {
+
+enum class Lock { taken, held_elsewhere, none };
+
+Lock lock(int fd) {
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return Lock::taken;
+  return errno == EWOULDBLOCK ? Lock::held_elsewhere : Lock::none;  // none: the file system has no locks
+}
+
+bool is_partial_of(const std::string& name, const std::string& file) {
+  const std::string prefix = file + ".partial-";
+  return name.starts_with(prefix) && name.size() > prefix.size() &&
+         name.find_first_not_of("0123456789-", prefix.size()) == std::string::npos;
+}
+
+/// Removes it under its lock, so that nobody begins to write it meanwhile.
+void remove_unless_held(const std::string& path) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) fd = ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return;
+  std::error_code ignored;  // it is only in the way of the disk's space
+  if (lock(fd) == Lock::taken) std::filesystem::remove_all(path, ignored);
+  ::close(fd);
+}
+
+void remove_leftovers(const std::string& path) {
+  const std::string file = std::filesystem::path(path).filename();
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(disk::parent(path), ignored))
+    if (is_partial_of(entry.path().filename(), file)) remove_unless_held(entry.path());
+}
+
+}  // namespace
+
+Partial::Partial(std::string path, Kind kind) : path_(std::move(path)) {
+  remove_leftovers(path_);
+  const std::string first = path_ + ".partial-" + std::to_string(::getpid());
+  name_ = first;
+  for (int n = 1; !make(name_, kind); ++n) name_ = first + "-" + std::to_string(n);
+}
+
+/// Whether the name can be used: not where another process holds it.
+bool Partial::make(const std::string& name, Kind kind) {
+  for (;;) {
+    if (kind == Kind::directory) ::mkdir(name.c_str(), 0777);
+    const int flags = kind == Kind::directory ? O_RDONLY | O_DIRECTORY : O_WRONLY | O_CREAT;
+    const int fd = ::open(name.c_str(), flags | O_CLOEXEC, 0666);
+    if (fd < 0) return true;
+    const Lock state = lock(fd);
+    struct stat info {};
+    const bool gone = ::fstat(fd, &info) == 0 && info.st_nlink == 0;  // removed as a leftover before the lock was ours
+    if (state != Lock::held_elsewhere && !gone) {
+      lock_ = fd;
+      return true;
+    }
+    ::close(fd);
+    if (state == Lock::held_elsewhere && !gone) return false;
+  }
+}
+
+Partial::~Partial() {
+  if (!done_) {
+    try {
+      disk::remove(name_);
+    } catch (...) {  // the reason why it was not committed is already on its way
+    }
+  }
+  if (lock_ >= 0) ::close(lock_);
+}
+
+void Partial::commit() {
+  disk::rename(name_, path_);
+  done_ = true;
+  disk::sync_directory(disk::parent(path_));
+}
+
+}  // namespace mtrank
