@@ -23,10 +23,11 @@ constexpr int kBatches = 4, kWarmUp = 12, kSteps = 60, kProfiled = 5;
 struct Bench {
   Bench(const Config& c, const BenchOptions& options)
       : config(c),
-        rows(capped_rows(c, options.rows_cap)),
+        pool(options.threads > 0 ? options.threads : static_cast<int>(c.train.threads.value_or(host_cores()))),
+        files(open_files(c, options.rows_cap, options.data, pool.threads())),
+        rows(bench_rows(c, options.rows_cap, files.get())),
         graphs(build_graphs(c, rows)),
         data(c, rows, c.train.batch_size, kBatches, options.ids),
-        pool(options.threads > 0 ? options.threads : static_cast<int>(c.train.threads.value_or(host_cores()))),
         state(c, graphs.training),
         ids_per_row(SyntheticBatches::list_lengths(c)),
         job(accelerator_job({c, graphs, data.schema(), state, pool, shards, ids_per_row, options.launch})),
@@ -39,10 +40,11 @@ struct Bench {
   const Batch& batch(int64_t number) const { return data.batches()[static_cast<size_t>(number % kBatches)]; }
 
   const Config& config;
+  ThreadPool pool;
+  const std::unique_ptr<const Dataset> files;
   const TableRows rows;
   const Graphs graphs;
   const SyntheticBatches data;
-  ThreadPool pool;
   ModelState state;
   const int64_t shards = 1;
   const std::map<std::string, double> ids_per_row;
@@ -88,10 +90,10 @@ BenchRate time_steps(Bench& bench, const std::string& name, int steps, const Sta
   return {name, median(times), seconds(kWarmUp - 1, ends.size() - 1) / steps, steps};
 }
 
-FileRates time_files(Bench& bench, const BenchOptions& options, int steps) {
+FileRates time_files(Bench& bench, int steps) {
   int under_way = 0;
   const FileRates rates =
-      measure_files(bench.config, options.data, bench.rows, bench.pool.threads(), steps, [&](const Batch& batch) {
+      measure_files(bench.config, *bench.files, bench.pool.threads(), steps, [&](const Batch& batch) {
         bench.device->submit(bench.batches.of(batch), ++bench.step, 1);
         if (++under_way == Accelerator::kDepth) collect(bench), --under_way;
       });
@@ -200,7 +202,7 @@ BenchReport bench_accelerator(const Config& config, const BenchOptions& options)
   const BenchRate copied = time_steps(bench, "from the host's memory", steps, from_host);
   const auto resident = [&](int64_t step) { bench.device->repeat(step, 1); };
   report.rates = {time_steps(bench, "resident on the device", steps, resident), copied};
-  if (!options.data.empty()) report.files = time_files(bench, options, steps);
+  if (bench.files) report.files = time_files(bench, steps);
   report.environment = bench.device->environment();
   report.device = nlohmann::json::parse(report.environment).at("name");
   report.memory = bench.device->memory();

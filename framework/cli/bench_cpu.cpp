@@ -46,12 +46,13 @@ std::vector<double> by_node(const StepProfile& profile, int steps) {
 }  // namespace
 
 BenchReport bench_cpu(const Config& config, const BenchOptions& options) {
-  const TableRows rows = capped_rows(config, options.rows_cap);
+  const int threads =
+      options.threads > 0 ? options.threads : static_cast<int>(config.train.threads.value_or(host_cores()));
+  const auto files = open_files(config, options.rows_cap, options.data, threads);
+  const TableRows rows = bench_rows(config, options.rows_cap, files.get());
   Diagnostics diagnostics;
   Graph graph = build_model(config, rows, ModelUse::training, diagnostics);
   diagnostics.throw_if_errors();
-  const int threads =
-      options.threads > 0 ? options.threads : static_cast<int>(config.train.threads.value_or(host_cores()));
   const int shards = static_cast<int>(config.train.logical_shards.value_or(8));
   const int steps = static_cast<int>(options.steps.value_or(kSteps));
   require_room(config, graph, rows, threads, shards);
@@ -90,9 +91,9 @@ BenchReport bench_cpu(const Config& config, const BenchOptions& options) {
   for (const StepProfile::Phase& phase : profile.phases)
     report.phases.push_back({phase.name, phase.seconds / profiled, {}, 0});
   step.set_profile(nullptr);
-  if (!options.data.empty())
-    report.files = measure_files(config, options.data, rows, threads, steps,
-                                 [&](const Batch& batch) { step.run(batch, ++number, 1); });
+  if (files)
+    report.files =
+        measure_files(config, *files, threads, steps, [&](const Batch& batch) { step.run(batch, ++number, 1); });
   return report;
 }
 

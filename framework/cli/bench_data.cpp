@@ -1,10 +1,7 @@
 #include "framework/cli/bench_data.h"
 
-#include <fmt/core.h>
-
 #include <chrono>
 
-#include "framework/core/error.h"
 #include "framework/data/prefetch.h"
 #include "framework/data/synth_like.h"
 
@@ -17,13 +14,6 @@ using Clock = std::chrono::steady_clock;
 constexpr int kWarmUp = 8;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-void require_tables(const Dataset& data, const std::string& dir, const TableRows& rows) {
-  for (const TableInfo& table : data.schema().tables)
-    if (const int64_t expected = rows.at(table.name); table.rows != expected)
-      throw ConfigError(fmt::format("{}: table '{}' has {} rows there, {} here; give both the same --rows-cap", dir,
-                                    table.name, table.rows, expected));
-}
 
 /// Batch after batch, epoch after epoch.
 class Endless {
@@ -55,12 +45,23 @@ double rate(Endless& batches, int count, const std::function<void(const Batch&)>
 
 }  // namespace
 
-FileRates measure_files(const Config& config, const std::string& dir, const TableRows& rows, int threads, int steps,
-                        const std::function<void(const Batch&)>& step) {
-  DatasetSpec spec = synthetic_spec(config, rows);
+std::unique_ptr<const Dataset> open_files(const Config& config, std::optional<int64_t> rows_cap, const std::string& dir,
+                                          int threads) {
+  if (dir.empty()) return nullptr;
+  DatasetSpec spec = synthetic_spec(config, capped_rows(config, rows_cap));
   spec.mtb = dir;
-  const Dataset data(std::move(spec), threads);
-  require_tables(data, dir, rows);
+  return std::make_unique<const Dataset>(std::move(spec), threads);
+}
+
+TableRows bench_rows(const Config& config, std::optional<int64_t> rows_cap, const Dataset* files) {
+  TableRows rows = capped_rows(config, rows_cap);
+  if (files)
+    for (const TableInfo& table : files->schema().tables) rows[table.name] = table.rows;
+  return rows;
+}
+
+FileRates measure_files(const Config& config, const Dataset& files, int threads, int steps,
+                        const std::function<void(const Batch&)>& step) {
   const StreamOptions options{.batch_size = config.train.batch_size,
                               .shuffle = config.train.shuffle.mode != ShuffleMode::none,
                               .seed = static_cast<uint64_t>(config.seed),
@@ -69,11 +70,11 @@ FileRates measure_files(const Config& config, const std::string& dir, const Tabl
                               .epochs = INT64_MAX};
   FileRates out;
   {
-    const auto source = data.train(options);
+    const auto source = files.train(options);
     Endless batches(*source);
     out.reading = rate(batches, std::max(steps, 50), [](const Batch&) {});
   }
-  PrefetchSource source(data.train(options));
+  PrefetchSource source(files.train(options));
   Endless batches(source);
   double waited = 0;
   const auto start = Clock::now();

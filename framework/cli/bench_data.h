@@ -1,10 +1,12 @@
 #pragma once
 
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "framework/cli/load.h"
-#include "framework/data/batch.h"
+#include "framework/data/dataset.h"
 
 namespace mtrank::cli {
 
@@ -15,9 +17,16 @@ struct FileRates {
   double waiting = 0;   ///< share of the training time that steps waited for data
 };
 
-/// Reads shuffled batches of `config`, first alone, then with a step on each of `steps`. `rows`: of the tables that the
-/// step has; throws ConfigError when the files have others.
-FileRates measure_files(const Config& config, const std::string& dir, const TableRows& rows, int threads, int steps,
+/// The files of a directory for steps of `config`, or none without a directory. Throws DataError when they are of
+/// another config, FileError when they are damaged.
+std::unique_ptr<const Dataset> open_files(const Config& config, std::optional<int64_t> rows_cap, const std::string& dir,
+                                          int threads);
+
+/// Rows of the tables of a step: those that the files have, or capped ones.
+TableRows bench_rows(const Config& config, std::optional<int64_t> rows_cap, const Dataset* files);
+
+/// Reads shuffled batches of `files`, first alone, then with a step on each of `steps`.
+FileRates measure_files(const Config& config, const Dataset& files, int threads, int steps,
                         const std::function<void(const Batch&)>& step);
 
 }  // namespace mtrank::cli

@@ -76,8 +76,16 @@ TEST_F(ConvertTest, SynthLikeIsReadByBench) {
   r = with_cap("400");
   EXPECT_EQ(r.code, 3) << r.err;
   EXPECT_THAT(r.err, HasSubstr(".rows: 500, now 400"));
+  EXPECT_EQ(r.out, "") << "it was measured first";
   EXPECT_EQ(run({"synth"}).code, 2);
   EXPECT_EQ(run({"synth", "--like", funnel}).code, 2);
+}
+
+/// Its vocabularies are of all sizes, which no --rows-cap can say.
+TEST_F(ConvertTest, WhatItMadeIsReadByBench) {
+  const ProcessResult r = run({"bench", kConfig, "--steps", "2", "--batch", "32", "--data", out()});
+  EXPECT_EQ(r.code, 0) << r.err;
+  EXPECT_THAT(r.out, HasSubstr("from files: "));
 }
 
 TEST_F(ConvertTest, MistakesSayWhatToDo) {
