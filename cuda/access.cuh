@@ -83,6 +83,8 @@ struct VectorAccess {
     T v[V] = {};
     MTRANK_HD float operator[](int j) const { return to_float(v[j]); }
   };
+  /// x as it is in memory once it is stored.
+  MTRANK_HD static float kept(float x) { return to_float(from_float<T>(x)); }
   MTRANK_HD static Vector load(const Argument& a, uint32_t row, uint32_t column, uint32_t left) {
     const T* from = a.at<const T>(row, column);
     if (left >= V) return *reinterpret_cast<const Vector*>(from);

@@ -22,6 +22,12 @@ struct ReluSigns {
   bool applied = false;  ///< the product that makes the gradient has masked it
 };
 
+/// Sums of blocks of rows of a dz (cuda/block_sums.cuh), for the gradient of a bias: made by the kernel that writes dz.
+struct BiasSums {
+  float* partial = nullptr;
+  bool made = false;
+};
+
 /// A 2-D piece of device memory: row r starts at r * ld elements. Rows of more than one column start at multiples of
 /// 16 bytes, unless they are columns of a wider value that begin elsewhere.
 struct DeviceView {
@@ -35,6 +41,8 @@ struct DeviceView {
   uint32_t* largest = nullptr;
   /// Where this output takes part in a ReLU's gradient that is fused (cuda/fusion.h).
   ReluSigns* signs = nullptr;
+  /// Where the kernel that writes this dz may sum it, and its reader looks for the sums.
+  BiasSums* sums = nullptr;
 
   explicit operator bool() const { return data != nullptr; }
   template <class T>

@@ -61,6 +61,19 @@ bool find_relu(const Graph& graph, const Touches& touches, size_t n, ReluFusion&
   return true;
 }
 
+/// Whether an element-wise node writes the dz of the weight gradient behind it.
+bool find_bias(const Graph& graph, size_t n, BiasFusion& found) {
+  const OpNode& writer = graph.nodes[n];
+  const bool crosses = writer.op == &ops::cross_gradient;
+  if (n + 1 == graph.nodes.size() || (!crosses && writer.op != &ops::activation_gradient)) return false;
+  found = {n, crosses ? size_t{1} : size_t{0}};
+  const OpNode& reader = graph.nodes[n + 1];
+  const ValueId dz = writer.outputs[found.output];
+  if (reader.op != &ops::linear_weight_gradient || reader.inputs[1] != dz || reader.outputs[1] == kNoValue)
+    return false;
+  return has_own_memory(graph.value(dz)) && !writer.accumulate[found.output];
+}
+
 /// Whether `node` reads or writes anything that a node of `range` writes.
 bool depends(const Graph& graph, const OpNode& node, const NodeRange& range) {
   const auto uses = [&](ValueId written) {
@@ -108,6 +121,8 @@ Fusions fuse(Graph& graph) {
     graph.nodes[relu.product].outputs[0] = graph.nodes[n].inputs[0] = dz;
     fusions.relus.push_back(relu);
   }
+  for (size_t n = 0; n < graph.nodes.size(); ++n)
+    if (BiasFusion bias; find_bias(graph, n, bias)) fusions.biases.push_back(bias);
   fusions.together = find_together(graph);
   return fusions;
 }

@@ -22,8 +22,16 @@ struct ReluFusion {
   size_t bytes(int64_t rows) const { return static_cast<size_t>(rows * ld() / 8); }
 };
 
+/// db = Σ_B dz: the kernel that writes dz sums it, and the weight gradient behind it, which is the next node, needs not
+/// read it for that.
+struct BiasFusion {
+  size_t writer = 0;
+  size_t output = 0;  ///< of the writer: dz
+};
+
 struct Fusions {
   std::vector<ReluFusion> relus;
+  std::vector<BiasFusion> biases;
   /// Neighbours that may run at the same time: losses, which are one launch; a weight gradient and the input gradient
   /// behind it, which read the same dz.
   std::vector<NodeRange> together;

@@ -21,6 +21,7 @@ std::vector<IdsRoom> room_of(const AcceleratorJob& job, const Plan& plan) {
 Plan fused_plan(const AcceleratorJob& job, Fusions& fusions) {
   Graph graph = job.training;
   if (job.launch.fuse) fusions = fuse(graph);
+  if (job.launch.epilogues == BackwardEpilogues::always) fusions.biases.clear();  // the library is to sum them
   return make_plan(std::move(graph), job.batch, job.dtype, fusions.together);
 }
 

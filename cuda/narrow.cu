@@ -1,14 +1,12 @@
 #include "cuda/narrow.h"
 
-#include <algorithm>
-
 #include "cuda/access.cuh"
-#include "cuda/launch.h"
+#include "cuda/block_sums.cuh"
 
 namespace mtrank::cuda {
 namespace {
 
-constexpr int kWarps = 8;  // of a block
+constexpr int kWarps = kSumWarps;  // of a block
 
 /// One side of a product, a column slice a group.
 struct Side {
@@ -192,12 +190,11 @@ struct SumArguments {
 template <class T, int C>
 __global__ void __launch_bounds__(32 * kWarps) row_block_sums_kernel(const SumArguments a) {
   constexpr int V = Vector<T>::V;
-  __shared__ float shared[kWarps][V * C][32];
   const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int64_t first = int64_t{blockIdx.x} * 32 * V, column = first + lane * V, g = blockIdx.z;
   const int64_t begin = int64_t{blockIdx.y} * a.block_rows;
   const int64_t end = begin + a.block_rows < a.rows ? begin + a.block_rows : a.rows;
-  float sum[V][C] = {};
+  float sum[V * C] = {};
   if (column < a.wide_columns) {
     for (int64_t r = begin + warp; r < end; r += kWarps) {
       float x[V], y[C];
@@ -206,20 +203,11 @@ __global__ void __launch_bounds__(32 * kWarps) row_block_sums_kernel(const SumAr
         if (column + v == a.wide.columns) x[v] = 1.0f;
       for (int c = 0; c < C; ++c) y[c] = c < a.thin.columns ? get(a.thin, r, g, c) : 1.0f;
       for (int v = 0; v < V; ++v)
-        for (int c = 0; c < C; ++c) sum[v][c] = math::fma(x[v], y[c], sum[v][c]);
+        for (int c = 0; c < C; ++c) sum[v * C + c] = math::fma(x[v], y[c], sum[v * C + c]);
     }
   }
-  for (int v = 0; v < V; ++v)
-    for (int c = 0; c < C; ++c) shared[warp][v * C + c][lane] = sum[v][c];
-  __syncthreads();
   float* partial = a.partial + (int64_t{blockIdx.y} * a.groups + g) * a.wide_columns * C;
-  for (int i = static_cast<int>(threadIdx.x); i < 32 * V * C; i += 32 * kWarps) {
-    const int from = i / (V * C), j = i % (V * C);
-    if (first * C + i >= a.wide_columns * C) break;
-    float total = 0;
-    for (int w = 0; w < kWarps; ++w) total += shared[w][j][from];
-    partial[first * C + i] = total;
-  }
+  store_block_sums(sum, (a.wide_columns - first) * C, partial + first * C);
 }
 
 struct FinishArguments {
@@ -255,12 +243,10 @@ __global__ void __launch_bounds__(32 * kWarps) finish_sums_kernel(const FinishAr
   }
 }
 
-/// Rows are cut into blocks by their number alone, and so that the partial sums fit the scratch memory.
-int64_t rows_of_a_block(int64_t rows, int64_t sums) {
-  constexpr int64_t kMost = 256, kFewest = 64;  // blocks; rows of one
-  const int64_t fit = static_cast<int64_t>(Context::kScratch / sizeof(float)) / sums;
-  MTRANK_ASSERT(fit >= 1);
-  return std::max(kFewest, round_up(ceil_div(rows, std::min(kMost, fit)), kWarps));
+void finish_sums(FinishArguments f, int64_t rows, int64_t block_rows, const float* partial, const Context& context) {
+  f.partial = partial, f.blocks = ceil_div(rows, block_rows);
+  const int64_t sums = f.groups * f.wide_columns * f.C;
+  launch(finish_sums_kernel, dim3(grid_size(ceil_div(sums, 32))), dim3(32 * kWarps), context.stream, f);
 }
 
 /// `ones_wide`, `ones_thin`: which side ends in a column of ones.
@@ -278,10 +264,9 @@ void sum_rows(SumArguments a, bool ones_wide, bool ones_thin, FinishArguments f,
       launch(row_block_sums_kernel<T, decltype(count)::value>, grid, dim3(32 * kWarps), context.stream, a);
     });
   });
-  f.partial = a.partial, f.blocks = blocks, f.groups = a.groups;
-  f.wide_columns = a.wide_columns, f.wide = a.wide.columns, f.thin = a.thin.columns;
+  f.groups = a.groups, f.wide_columns = a.wide_columns, f.wide = a.wide.columns, f.thin = a.thin.columns;
   f.C = static_cast<int>(columns);
-  launch(finish_sums_kernel, dim3(grid_size(ceil_div(sums, 32))), dim3(32 * kWarps), context.stream, f);
+  finish_sums(f, a.rows, a.block_rows, a.partial, context);
 }
 
 }  // namespace
@@ -344,6 +329,14 @@ void column_sums(const DeviceView& values, int64_t rows, float* sums, bool accum
   FinishArguments f{};
   f.bias = sums, f.add_bias = accumulate;
   sum_rows(a, false, true, f, context);
+}
+
+void finish_column_sums(const float* partial, int64_t rows, int64_t columns, float* sums, bool accumulate,
+                        const Context& context) {
+  FinishArguments f{};
+  f.groups = 1, f.wide_columns = f.wide = columns, f.C = 1;
+  f.bias = sums, f.add_bias = accumulate;
+  finish_sums(f, rows, rows_of_a_block(rows, columns), partial, context);
 }
 
 }  // namespace mtrank::cuda

@@ -37,5 +37,8 @@ void narrow_gradient(const NarrowGradient& gradient, const Context& context);
 
 /// sums[c] = Σ_r values(r, c), or +=, for any number of columns.
 void column_sums(const DeviceView& values, int64_t rows, float* sums, bool accumulate, const Context& context);
+/// The same from the sums of blocks of rows (cuda/block_sums.cuh), [blocks, columns].
+void finish_column_sums(const float* partial, int64_t rows, int64_t columns, float* sums, bool accumulate,
+                        const Context& context);
 
 }  // namespace mtrank::cuda

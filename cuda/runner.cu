@@ -82,6 +82,11 @@ Runner::Runner(const Plan& plan, const DeviceBindings& b, uint64_t seed)
     for (const size_t n : {b.relus[f].forward, b.relus[f].product, b.relus[f].gradient})
       nodes_[n].out[0].signs = &signs_[f];
   }
+  sums_.resize(b.biases.size());
+  for (size_t f = 0; f < b.biases.size(); ++f) {
+    Node &writer = nodes_[b.biases[f].writer], &reader = nodes_[b.biases[f].writer + 1];
+    writer.sums = writer.out[b.biases[f].output].sums = reader.in[1].sums = &sums_[f];
+  }
 }
 
 DeviceView Runner::view(ValueId id) const {
@@ -143,9 +148,12 @@ void Runner::launch(size_t n, const Context& context) const {
 void Runner::run(size_t begin, size_t end, const Context& context) const {
   for (size_t n = begin; n < end; ++n) {
     const Node& node = nodes_[n];
+    const SideStream* side = context.side;
+    // In the scratch memory that the next node begins with.
+    if (node.sums)
+      *node.sums = {reinterpret_cast<float*>(side && nodes_[n + 1].forks ? side->scratch : context.scratch), false};
     if (node.launched == 0 || fused(n)) continue;
     nvtxRangePushA(node.node->op->name);
-    const SideStream* side = context.side;
     if (side && node.forks) {
       Context aside = context;
       aside.stream = side->stream, aside.scratch = side->scratch, aside.workspace = side->workspace;

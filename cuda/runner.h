@@ -25,6 +25,7 @@ struct DeviceBindings {
   double* losses = nullptr;  ///< one each
   std::span<const ReluFusion> relus;
   std::span<void* const> signs;  ///< of each of them, ReluFusion::bytes at multiples of 256 bytes
+  std::span<const BiasFusion> biases;
 };
 
 /// A batch value, or a part of one, that the plan placed in the arena.
@@ -52,9 +53,10 @@ class Runner {
     const OpNode* node;
     Launch launch;
     std::vector<DeviceView> in, out;
-    size_t launched = 1;  ///< nodes launched with this one, itself included; 0: an earlier one's
-    bool forks = false;   ///< runs beside the next node
-    bool joins = false;   ///< is that next node
+    size_t launched = 1;       ///< nodes launched with this one, itself included; 0: an earlier one's
+    bool forks = false;        ///< runs beside the next node
+    bool joins = false;        ///< is that next node
+    BiasSums* sums = nullptr;  ///< that it makes for the next node
   };
   Call call(const Node& node, const Context& context) const;
   void launch(size_t n, const Context& context) const;
@@ -65,6 +67,7 @@ class Runner {
   std::byte* arena_;
   std::vector<Node> nodes_;
   std::vector<ReluSigns> signs_;  // the nodes' views point to them
+  std::vector<BiasSums> sums_;    // and to these
 };
 
 }  // namespace mtrank::cuda

@@ -86,6 +86,7 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
   std::vector<void*> signs;
   for (const size_t at : signs_at_) signs.push_back(memory.at<void>(at));
   bindings.relus = plan.fusions.relus;
+  bindings.biases = plan.fusions.biases;
   bindings.signs = signs;
   for (int s = 0; s < Accelerator::kDepth; ++s) {
     bindings.inputs = slots[s].inputs();

@@ -14,7 +14,7 @@ struct Value {
 /// dy, y, z -> dz.
 template <class A>
 struct Derivative {
-  static constexpr int kIn = 3, kOut = 1;
+  static constexpr int kIn = 3, kOut = 1, kSummed = 0;
   MTRANK_HD void operator()(const float (&x)[3], float (&y)[1]) const { y[0] = x[0] * A::derivative(x[2], x[1]); }
 };
 

@@ -14,7 +14,7 @@ struct Cross {
 /// dy, x0, u -> dx0, du. Residual: x0 is x too.
 template <bool Residual>
 struct CrossGradient {
-  static constexpr int kIn = 3, kOut = 2;
+  static constexpr int kIn = 3, kOut = 2, kSummed = 1;
   MTRANK_HD void operator()(const float (&x)[3], float (&y)[2]) const {
     y[0] = Residual ? math::fma(x[0], x[2], x[0]) : x[0] * x[2];
     y[1] = x[0] * x[1];

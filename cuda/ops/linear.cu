@@ -110,10 +110,13 @@ DeviceView aligned_gradient(const DeviceView& dw, const Context& context) {
   return padded;
 }
 
-/// db is a by-product where the library can make it, which only overwrites; else a sum of our own.
+/// db is a by-product of the kernel that wrote dz, or of the library's where it can make it, which only overwrites;
+/// else a sum of our own.
 void wide_gradient(const Call& call, const Shape& s, bool add_weights, bool add_bias) {
   const DeviceView &x = call.in[0], &dz = call.in[1], &dw = call.out[0], &db = call.out[1];
-  bool summed = false;
+  bool summed = db && dz.sums && dz.sums->made;
+  // First, as the sums are in the scratch memory.
+  if (summed) finish_column_sums(dz.sums->partial, s.rows, dz.cols, db.as<float>(), add_bias, call.context);
   if (dw) {
     const DeviceView made = aligned_gradient(dw, call.context);
     const bool moved = made.data != dw.data;
@@ -121,9 +124,10 @@ void wide_gradient(const Call& call, const Shape& s, bool add_weights, bool add_
     product.accumulate = add_weights && !moved;
     product.vector = db.data;
     product.epilogue = Epilogue::bias_gradient;
-    summed = db && !add_bias && call.context.products->run(product, call.context);
+    const bool both = db && !summed && !add_bias && call.context.products->run(product, call.context);
     product.epilogue = Epilogue::none;
-    if (!summed) call.context.products->run(product, call.context);
+    if (!both) call.context.products->run(product, call.context);
+    summed = summed || both;
     if (moved) map(call, Same{}, {made}, {dw}, {add_weights});
   }
   if (db && !summed) column_sums(dz, s.rows, db.as<float>(), add_bias, call.context);

@@ -48,7 +48,7 @@ struct LaunchOptions {
   BackwardEpilogues epilogues = BackwardEpilogues::same_kernel;
   bool graph = true;    ///< replay a captured graph; false: launch every kernel every time
   bool overlap = true;  ///< several streams; false: one kernel after the other
-  bool fuse = true;     ///< a ReLU's gradient is part of a product, losses are one launch; false: for tests
+  bool fuse = true;     ///< ReLUs' and biases' gradients are part of other kernels, losses one launch; false: for tests
 };
 
 /// What a job asks of an accelerator. What it points to lives as long as the accelerator.

@@ -6,6 +6,7 @@
 #include "cuda/losses.h"
 #include "framework/graph/autodiff.h"
 #include "framework/ops/add.h"
+#include "framework/ops/cross.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/loss.h"
 #include "framework/ops/losses/losses.h"
@@ -143,6 +144,23 @@ TEST(CudaFusion, GradientsSideBySideHaveMemoryOfTheirOwn) {
     collided += collisions(alone, pair);
   }
   EXPECT_GT(collided, 0) << "one after the other they may share memory";
+}
+
+TEST(CudaFusion, FindsBiasesWhoseDzAnElementWiseNodeWrites) {
+  Graph graph;
+  Builder b(graph, true);
+  const ValueId x0 = dense(b, "in", b.input("x", 16), 24, "none");  // its dz is the sum of several gradients
+  const ValueId x = cross(b, x0, dense(b, "cross", x0, 24), x0);
+  const ValueId y = dense(b, "gelu", x, 40, "gelu");
+  add_loss(b, "click", dense(b, "logit", dense(b, "no_bias", y, 8, "relu", 1, false), 1));
+  differentiate(graph);
+  std::vector<std::string> layers;
+  for (const BiasFusion& bias : fuse(graph).biases) {
+    const OpNode& reader = graph.nodes[bias.writer + 1];
+    EXPECT_EQ(graph.nodes[bias.writer].outputs[bias.output], reader.inputs[1]);
+    layers.push_back(graph.value(reader.outputs[1]).name);
+  }
+  EXPECT_EQ(layers, (std::vector<std::string>{"d(gelu/bias)", "d(cross/bias)"}));
 }
 
 TEST(CudaFusion, LossesOfOneLaunchHaveTheBitsOfMany) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "framework/core/error.h"
@@ -139,14 +140,20 @@ class CudaJob : public TempDirTest {
     }
   }
 
-  /// ReLU layers that are fused, alone and side by side, beside others that are not; two losses.
+  /// ReLU layers that are fused, alone and side by side, beside others that are not; cross layers; two losses.
   void use_wide_relus() {
-    use({.model = "{bottom: {type: mlp, from: features, hidden: [24, 130, 9]}, "
+    use({.model = "{cross: {type: dcn_v2, from: features, layers: 2}, "
+                  "bottom: {type: mlp, from: cross, hidden: [24, 130, 9]}, "
                   "experts: {type: mmoe, from: bottom, experts: 2, hidden: [128, 128, 8]}}",
          .tasks = "{click: {tower: {hidden: [20, 12]}}, buy: {only_when: click == 1, tower: {hidden: [12, 3]}}}"});
   }
   /// Steps that fuse against steps that do not. A library on a GPU may choose other algorithms for them.
   void expect_like_unfused(double bound) {
+#ifdef MTRANK_EMULATED
+    emulator::Settings library = emulator::settings();
+    library.refused = {CUBLASLT_EPILOGUE_BGRADA};  // it adds in an order of its own
+    const emulator::WithSettings with(library);
+#endif
     for (const bool graph : {true, false}) {
       Run fused(*this, DeviceKind::cuda, {.graph = graph}),
           plain(*this, DeviceKind::cuda, {.graph = graph, .fuse = false});
@@ -260,6 +267,22 @@ TEST_F(CudaJob, FusedStepsAreThoseThatAreNot) {
   expect_like_unfused(2e-2);
 }
 
+/// The library is not asked for a bias's gradient where the kernel that writes dz sums it.
+TEST_F(CudaJob, BiasGradientsAreMadeWithDz) {
+  use_wide_relus();
+  const auto asked = [&](const LaunchOptions& launch) {
+    Run run(*this, DeviceKind::cuda, launch);
+    run.train(2);
+    const auto rows = nlohmann::json::parse(run.device_->algorithms());
+    return std::count_if(rows.begin(), rows.end(),
+                         [](const auto& row) { return row.at("epilogue") == "bias_gradient"; });
+  };
+  const auto all = asked({.fuse = false});
+  EXPECT_GT(all, 0);
+  EXPECT_EQ(asked({.epilogues = BackwardEpilogues::never}), 0);
+  EXPECT_EQ(asked({.epilogues = BackwardEpilogues::always}), all) << "then the library is to do it";
+}
+
 TEST_F(CudaJob, FusedStepsFollowTheCpu) {
   use_wide_relus();
   expect_like_cpu(1e-5, 1e-3, 6);
@@ -270,11 +293,11 @@ TEST_F(CudaJob, FusedStepsFollowTheCpu) {
 TEST_F(CudaJob, StepsThatTheLibraryWouldNotFuse) {
   use_wide_relus();
   std::vector<emulator::Settings> libraries(5, emulator::settings());
-  libraries[0].refused = {CUBLASLT_EPILOGUE_RELU_AUX_BIAS};
-  libraries[1].refused = {CUBLASLT_EPILOGUE_DRELU};
+  libraries[0].refused = {CUBLASLT_EPILOGUE_RELU_AUX_BIAS, CUBLASLT_EPILOGUE_BGRADA};
+  libraries[1].refused = {CUBLASLT_EPILOGUE_DRELU, CUBLASLT_EPILOGUE_BGRADA};
   libraries[2].other_kernel = {CUBLASLT_EPILOGUE_DRELU, CUBLASLT_EPILOGUE_BGRADA};
   libraries[3].fails = {CUBLASLT_EPILOGUE_DRELU, CUBLASLT_EPILOGUE_BGRADA};
-  libraries[4].fails = {CUBLASLT_EPILOGUE_RELU_AUX_BIAS};
+  libraries[4].fails = {CUBLASLT_EPILOGUE_RELU_AUX_BIAS, CUBLASLT_EPILOGUE_BGRADA};
   for (const emulator::Settings& library : libraries) {
     const emulator::WithSettings with(library);
     for (const Precision precision : {Precision::fp32, Precision::bf16}) {
