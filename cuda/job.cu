@@ -144,7 +144,7 @@ void Job::make_room(const HostBatch& batch, const StagedLayout& layout, std::vec
 Context Job::context(const DeviceStep* step) const {
   return {.stream = stream_,
           .step = step,
-          .products = &work_->products,
+          .products = &*work_->products,
           .tf32 = job_.tf32,
           .scratch = work_->scratch,
           .workspace = work_->workspace};
@@ -199,7 +199,7 @@ void Job::launch_step(int s, Timer* timer) {
     phase("sort ids");
   }
   Context with = context(&control->step);
-  if (overlap) with.side = &work.side;
+  if (overlap) with.side = &*work.side;
   const Runner& runner = *work.runners[s];
   for (size_t n = 0; n < runner.size(); ++n) {
     runner.run(n, n + 1, with);
@@ -330,7 +330,7 @@ AcceleratorProfile Job::profile(const HostBatch& batch, int64_t step) {
 
 std::vector<AcceleratorRegion> Job::memory() const { return all_regions(plan_, *work_); }
 
-std::string Job::algorithms() const { return work_->products.describe(); }
+std::string Job::algorithms() const { return work_->products->describe(); }
 
 }  // namespace mtrank::cuda
 

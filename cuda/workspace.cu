@@ -17,8 +17,7 @@ Workspace::Workspace(const JobPlan& plan)
     : training_layout(plan.training, plan.training_room, StepControl::bytes(plan.tables.size())),
       scoring_layout(plan.scoring, plan.scoring_room, sizeof(DeviceStep)),
       slots{{plan.training, training_layout}, {plan.training, training_layout}},
-      scoring_slot(plan.scoring, scoring_layout),
-      products(plan.job.launch.epilogues) {
+      scoring_slot(plan.scoring, scoring_layout) {
   for (Slot& slot : slots) slot.reserve(memory);
   scoring_slot.reserve(memory);
   arena_at_ = memory.reserve("activations", std::max(plan.training.arena_bytes, plan.scoring.arena_bytes));
@@ -52,8 +51,10 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
   arena = memory.at<std::byte>(arena_at_);
   scratch = memory.at<std::byte>(scratch_at_[0]);
   workspace = memory.at<std::byte>(blas_at_[0]);
-  side.scratch = memory.at<std::byte>(scratch_at_[1]);
-  side.workspace = memory.at<std::byte>(blas_at_[1]);
+  products.emplace(plan.job.launch.epilogues);
+  side.emplace();
+  side->scratch = memory.at<std::byte>(scratch_at_[1]);
+  side->workspace = memory.at<std::byte>(blas_at_[1]);
   norms = memory.at<double>(norms_at_);
   outcome = memory.at<Outcome>(outcome_at_);
   losses = reinterpret_cast<double*>(outcome + 1);

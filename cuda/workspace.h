@@ -17,7 +17,7 @@ namespace mtrank::cuda {
 /// What a batch's size decides: staging, activations, sorted ids. Made again, larger, for a batch that does not fit.
 class Workspace {
  public:
-  /// Lays everything out.
+  /// Lays everything out, which needs no device.
   explicit Workspace(const JobPlan& plan);
   /// Takes the memory and binds all of it.
   void allocate(const JobPlan& plan, cudaStream_t stream);
@@ -31,9 +31,9 @@ class Workspace {
   std::vector<DeviceView> pooled;
   std::optional<SparseUpdate> sparse;
   std::optional<Runner> runners[Accelerator::kDepth], scorer;
-  Products products;  ///< of all streams
+  std::optional<Products> products;  ///< of all streams
   std::byte *arena = nullptr, *scratch = nullptr, *workspace = nullptr;
-  SideStream side;                             ///< for weight gradients
+  std::optional<SideStream> side;              ///< for weight gradients
   double *norms = nullptr, *losses = nullptr;  ///< losses lie behind the outcome
   Outcome* outcome = nullptr;
   Captured graphs[Accelerator::kDepth];  ///< one a slot: captured arguments never change

@@ -423,6 +423,12 @@ TEST_F(CudaJob, TakesTheMemoryThatItsPlanSays) {
   const int64_t planned = total(plan_accelerator(job));
   EXPECT_GT(planned, 64 << 20) << "working memory alone is that large";
   EXPECT_EQ(total(open_accelerator(job)->memory()), planned);
+#ifdef MTRANK_EMULATED
+  emulator::Settings without = emulator::settings();
+  without.devices = 0;
+  const emulator::WithSettings with(without);
+  EXPECT_EQ(total(plan_accelerator(job)), planned) << "a plan needs no device";
+#endif
 }
 
 /// That of `user` in f32; `items` is a mean, and `day` begins at an odd column.
