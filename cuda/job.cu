@@ -111,7 +111,7 @@ Job::Job(AcceleratorJob job)
   plan_.model.bind(plan_.lasting, stream_);
   MTRANK_CUDA(cudaMemsetAsync(plan_.lasting.at<void>(plan_.stopped_at), 0, sizeof(uint32_t), stream_));
   results_ = PinnedMemory(kDepth * result_bytes_);
-  scores_ = PinnedMemory(plan_.scoring.graph.outputs.size() * static_cast<size_t>(job_.eval_batch) * sizeof(float));
+  scores_ = PinnedMemory(plan_.scores_bytes());
   make_workspace();
 }
 
@@ -291,18 +291,16 @@ void Job::score(const HostBatch& batch, std::span<float* const> scores) {
   slot.unpack(stream_);
   work.scorer->run(0, work.scorer->size(), context(slot.extra_on_device<DeviceStep>()));
   const size_t stride = static_cast<size_t>(job_.eval_batch);
-  auto* gathered = context(nullptr).scratch_of<float>(scores.size() * stride);
   for (size_t o = 0; o < scores.size(); ++o) {
     const DeviceView view = work.scorer->view(plan_.scoring.graph.outputs[o].value);
     if (view.dtype == DType::bf16)
-      launch_flat(gather_column<bf16>, batch.rows, stream_, view.as<const bf16>(), view.ld, gathered + o * stride,
+      launch_flat(gather_column<bf16>, batch.rows, stream_, view.as<const bf16>(), view.ld, work.scores + o * stride,
                   batch.rows);
     else
-      launch_flat(gather_column<float>, batch.rows, stream_, view.as<const float>(), view.ld, gathered + o * stride,
+      launch_flat(gather_column<float>, batch.rows, stream_, view.as<const float>(), view.ld, work.scores + o * stride,
                   batch.rows);
   }
-  MTRANK_CUDA(cudaMemcpyAsync(scores_.at<float>(), gathered, scores.size() * stride * sizeof(float),
-                              cudaMemcpyDeviceToHost, stream_));
+  MTRANK_CUDA(cudaMemcpyAsync(scores_.at<float>(), work.scores, plan_.scores_bytes(), cudaMemcpyDeviceToHost, stream_));
   stream_.synchronize();
   for (size_t o = 0; o < scores.size(); ++o) std::copy_n(scores_.at<const float>() + o * stride, batch.rows, scores[o]);
 }

@@ -74,4 +74,8 @@ void JobPlan::keep_gradients_in_place() {
 
 size_t JobPlan::result_bytes() const { return sizeof(Outcome) + training.graph.losses.size() * sizeof(double); }
 
+size_t JobPlan::scores_bytes() const {
+  return scoring.graph.outputs.size() * static_cast<size_t>(job.eval_batch) * sizeof(float);
+}
+
 }  // namespace mtrank::cuda

@@ -18,6 +18,8 @@ class JobPlan {
   explicit JobPlan(const AcceleratorJob& job);
   /// Of an Outcome and the losses behind it.
   size_t result_bytes() const;
+  /// Of all outputs of a batch that is scored.
+  size_t scores_bytes() const;
 
   const AcceleratorJob& job;
   Fusions fusions;  ///< of the training plan

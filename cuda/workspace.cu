@@ -42,6 +42,7 @@ Workspace::Workspace(const JobPlan& plan)
   }
   norms_at_ = memory.reserve("the rest", kNormBlocks * sizeof(double));
   outcome_at_ = memory.reserve("the rest", plan.result_bytes());
+  scores_at_ = memory.reserve("scores", plan.scores_bytes());
 }
 
 void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
@@ -58,6 +59,7 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
   norms = memory.at<double>(norms_at_);
   outcome = memory.at<Outcome>(outcome_at_);
   losses = reinterpret_cast<double*>(outcome + 1);
+  scores = memory.at<float>(scores_at_);
   if (!features.empty())
     sparse.emplace(plan.model.tables(), features, plan.training.capacity, memory.at<void>(sparse_at_), stream);
 

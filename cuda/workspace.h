@@ -36,11 +36,13 @@ class Workspace {
   std::optional<SideStream> side;              ///< for weight gradients
   double *norms = nullptr, *losses = nullptr;  ///< losses lie behind the outcome
   Outcome* outcome = nullptr;
+  float* scores = nullptr;               ///< by output of the scoring graph: eval_batch each
   Captured graphs[Accelerator::kDepth];  ///< one a slot: captured arguments never change
   bool warm[Accelerator::kDepth] = {};   ///< a step ran eagerly: the products have their algorithms
 
  private:
-  size_t arena_at_ = 0, sparse_at_ = 0, scratch_at_[2] = {}, blas_at_[2] = {}, norms_at_ = 0, outcome_at_ = 0;
+  size_t arena_at_ = 0, sparse_at_ = 0, scratch_at_[2] = {}, blas_at_[2] = {}, norms_at_ = 0, outcome_at_ = 0,
+         scores_at_ = 0;
   std::vector<size_t> pooled_at_, signs_at_;
 };
 

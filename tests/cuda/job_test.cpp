@@ -249,6 +249,24 @@ TEST_F(CudaJob, ScoresWhatTheCpuScores) {
   }
 }
 
+TEST_F(CudaJob, ScoresMoreThanItsWorkingMemoryHolds) {
+  constexpr int64_t kOutputs = 260, kEvalBatch = 40000;  // 42 MB
+  std::string outputs;
+  for (int64_t o = 0; o < kOutputs; ++o) outputs += ", o" + std::to_string(o) + ": " + (o % 2 ? "buy" : "click");
+  use({.outputs = "{" + outputs.substr(2) + "}"});
+  model_->config.eval.batch_size = kEvalBatch;
+  Run run(*this, DeviceKind::cuda);
+  auto source = model_->data->eval(Part::train, kRows);
+  Batch batch;
+  ASSERT_TRUE(source->next(batch));
+  std::vector<std::vector<float>> scores;
+  run.device_->forward().run(pool_, batch, scores);
+  ASSERT_GE(scores.size(), static_cast<size_t>(kOutputs));
+  const size_t first = scores.size() - kOutputs;
+  EXPECT_NE(scores[first], scores[first + 1]);
+  for (size_t o = first + 2; o < scores.size(); ++o) EXPECT_EQ(scores[o], scores[o - 2]);
+}
+
 TEST_F(CudaJob, CapturedEagerAndInLineStepsAgreeBitForBit) {
   use_wide_relus();
   Run captured(*this, DeviceKind::cuda), eager(*this, DeviceKind::cuda, {.graph = false}),
