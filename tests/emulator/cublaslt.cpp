@@ -293,7 +293,7 @@ float epilogue(const Problem& p, uint64_t batch, uint64_t i, uint64_t j, float x
   if (p.adds_bias()) x += read(p.desc.bias, batch * static_cast<uint64_t>(p.desc.bias_stride) + i, p.d.type);
   if (p.relu()) {
     if (p.aux()) set_aux_bit(p, batch, i, j, x > 0);
-    x = x < 0 ? 0 : x;
+    x = x > 0 ? x : 0;  // the library's makes 0 of a NaN
   }
   if (p.relu_gradient() && !aux_bit(p, batch, i, j)) x = 0;
   if (p.bias_gradient()) gradient[i] += x;
@@ -528,7 +528,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   const cudaError_t e = enqueue(stream, "cublasLtMatmul", [=, scratch = chosen.workspace] {
     require_memory(p, a, b, c, d, old);
     require_device(workspace, scratch, "cublasLtMatmul, the workspace");
-    if (scratch > 0) std::memset(workspace, kPoison, scratch);
+    if (scratch > 0) std::memset(workspace, settings().poison, scratch);
     multiply(p, a, b, c, d, scale, old);
   });
   return e == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;

@@ -18,9 +18,12 @@ enum class Order { forward, reverse, random };
 enum class Timing { eager, deferred };
 
 struct Settings {
-  Order order = Order::forward;     ///< of blocks, threads and, deferred, the nodes of a graph. MTRANK_EMULATOR_ORDER
-  Timing timing = Timing::eager;    ///< MTRANK_EMULATOR_TIMING
-  uint64_t seed = 1;                ///< of Order::random
+  Order order = Order::forward;   ///< of blocks, threads and, deferred, the nodes of a graph. MTRANK_EMULATOR_ORDER
+  Timing timing = Timing::eager;  ///< MTRANK_EMULATOR_TIMING
+  uint64_t seed = 1;              ///< of Order::random
+  /// Every byte of memory that nothing was written to: huge numbers, or 0xFF, numbers that are none.
+  /// MTRANK_EMULATOR_MEMORY=nan
+  unsigned char poison = 0xFB;
   size_t memory = size_t{8} << 30;  ///< bytes that the device pretends to have
   int devices = 1;
   int driver_version = 13000;
@@ -55,7 +58,5 @@ void run_grid(const std::function<std::string()>& name, dim3 grid, dim3 block, c
 /// Numbers below `n` in some order, as settings() say.
 std::vector<size_t> some_order(size_t n);
 [[noreturn]] void refuse(const std::string& message);
-
-constexpr unsigned char kPoison = 0xFB;
 
 }  // namespace mtrank::emulator

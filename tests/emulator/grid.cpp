@@ -118,7 +118,7 @@ void release_warp_if_complete(int w, int l) {
   for (uint32_t rest = all; rest != 0; rest &= rest - 1) {
     Thread& t = lanes[__builtin_ctz(rest)];
     const bool there = t.source >= 0 && t.source < warpSize && (all >> t.source & 1) != 0;
-    t.result = t.wait == Wait::ballot ? votes : there ? lanes[t.source].value : 0xFBFBFBFBFBFBFBFBu;
+    t.result = t.wait == Wait::ballot ? votes : there ? lanes[t.source].value : 0x0101010101010101u * settings().poison;
   }
   warp.waiting &= ~all;
   for (uint32_t rest = all; rest != 0; rest &= rest - 1) make_ready(w * warpSize + __builtin_ctz(rest));

@@ -107,7 +107,8 @@ __global__ void part_of_warp_kernel(float* out) {
 TEST(Grid, AShuffleFromALaneThatTakesNoPartGivesGarbage) {
   const OnDevice<float> out(std::vector<float>(8));
   ASSERT_EQ(run(1, 32, part_of_warp_kernel, out.get()), cudaSuccess);
-  for (size_t t = 0; t < 8; ++t) EXPECT_EQ(out.values()[t], t < 4 ? 7.0f : __uint_as_float(0x01010101u * kPoison));
+  for (size_t t = 0; t < 8; ++t)
+    EXPECT_EQ(__float_as_uint(out.values()[t]), t < 4 ? __float_as_uint(7.0f) : 0x01010101u * settings().poison);
 }
 
 __global__ void divergent_barrier_kernel() {

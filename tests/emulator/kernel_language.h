@@ -66,7 +66,7 @@ namespace mtrank::emulator {
 enum class WarpOp { shuffle, ballot, sync };
 
 /// The calling thread waits until every live lane of `mask` has called with the same operation and mask. A shuffle
-/// returns what lane `source` gave, or 0xFBFB… where that lane took no part; a ballot the lanes that gave a value.
+/// returns what lane `source` gave, or garbage where that lane took no part; a ballot the lanes that gave a value.
 uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int source);
 /// Waits for every live thread of the block; returns how many of them gave true.
 int block_barrier(bool predicate);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <set>
 
 #include "tests/emulator/runtime_state.h"
 
@@ -39,9 +40,11 @@ Settings from_environment() {
   Settings s;
   const char* order = std::getenv("MTRANK_EMULATOR_ORDER");
   const char* timing = std::getenv("MTRANK_EMULATOR_TIMING");
+  const char* memory = std::getenv("MTRANK_EMULATOR_MEMORY");
   if (order != nullptr && std::string(order) == "reverse") s.order = Order::reverse;
   if (order != nullptr && std::string(order) == "random") s.order = Order::random;
   if (timing != nullptr && std::string(timing) == "deferred") s.timing = Timing::deferred;
+  if (memory != nullptr && std::string(memory) == "nan") s.poison = 0xFF;
   return s;
 }
 
@@ -59,7 +62,7 @@ cudaError_t allocate(void** at, size_t bytes, bool device) {
   if (bytes == 0) return cudaSuccess;
   if (device && bytes > settings().memory - std::min(settings().memory, allocated)) return cudaErrorMemoryAllocation;
   if (posix_memalign(at, kAlignment, bytes + kFence) != 0) return cudaErrorMemoryAllocation;
-  std::memset(*at, kPoison, bytes);
+  std::memset(*at, settings().poison, bytes);
   std::memset(static_cast<char*>(*at) + bytes, kFenceByte, kFence);
   allocations()[static_cast<const char*>(*at)] = {bytes, device};
   if (device) allocated += bytes;
@@ -185,6 +188,12 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
   if (b.x == 0 || b.y == 0 || b.z == 0 || b.x > 1024 || b.y > 1024 || b.z > 64 || size_t{b.x} * b.y * b.z > 1024)
     return remember(cudaErrorInvalidConfiguration);
   if (config.dynamicSmemBytes != 0 || config.numAttrs != 0) return remember(cudaErrorNotSupported);
+  // The first launch of a kernel loads its code, which a driver may be unable to do while a stream is captured.
+  static std::set<const void*> loaded;
+  if (!is_capturing(config.stream))
+    loaded.insert(kernel);
+  else if (loaded.count(kernel) == 0)
+    return spoil_capture(config.stream), remember(cudaErrorStreamCaptureUnsupported);
   return remember(enqueue(config.stream, "a kernel", [=, thread = std::move(thread)] {
     run_grid([kernel] { return name_of(kernel); }, g, b, thread);
   }));

@@ -124,7 +124,16 @@ cudaError_t capture_fork(cudaStream_t main, cudaStream_t side, int* at, bool joi
   return cudaStreamEndCapture(main, graph);
 }
 
-TEST(Graphs, ReplayDoesWhatWasCapturedAndCaptureNothing) {
+class Graphs : public ::testing::Test {
+ protected:
+  void SetUp() override {  // loads the kernels, so that they may be captured
+    const OnDevice<int> at({0});
+    ASSERT_EQ(add(nullptr, at.get(), at.get(), 0), cudaSuccess);
+    ASSERT_EQ(run(1, 1, double_kernel, at.get()), cudaSuccess);
+  }
+};
+
+TEST_F(Graphs, ReplayDoesWhatWasCapturedAndCaptureNothing) {
   for (Timing timing : {Timing::eager, Timing::deferred}) {
     const WithSettings w(with(timing));
     const OnDevice<int> at({10, 0});
@@ -146,7 +155,7 @@ TEST(Graphs, ReplayDoesWhatWasCapturedAndCaptureNothing) {
   }
 }
 
-TEST(Graphs, AForkThatDoesNotJoinIsRefused) {
+TEST_F(Graphs, AForkThatDoesNotJoinIsRefused) {
   const OnDevice<int> at({10, 0});
   const Stream main, side;
   cudaGraph_t graph;
@@ -156,7 +165,7 @@ TEST(Graphs, AForkThatDoesNotJoinIsRefused) {
   EXPECT_EQ(at.values(), (std::vector<int>{11, 0}));
 }
 
-TEST(Graphs, NodesThatNothingOrdersRunInAnyOrder) {
+TEST_F(Graphs, NodesThatNothingOrdersRunInAnyOrder) {
   const OnDevice<int> at({10});
   const Stream main, side;
   const Event fork, joined;
@@ -183,7 +192,7 @@ TEST(Graphs, NodesThatNothingOrdersRunInAnyOrder) {
   ASSERT_EQ(cudaGraphDestroy(graph), cudaSuccess);
 }
 
-TEST(Graphs, WhatACaptureForbidsSpoilsIt) {
+TEST_F(Graphs, WhatACaptureForbidsSpoilsIt) {
   const OnDevice<int> at({10});
   const Stream stream;
   const Event event;
@@ -215,7 +224,7 @@ TEST(Graphs, WhatACaptureForbidsSpoilsIt) {
   EXPECT_EQ(at.values()[0], 10);
 }
 
-TEST(Graphs, OtherThreadsDisturbAGlobalCaptureOnly) {
+TEST_F(Graphs, OtherThreadsDisturbAGlobalCaptureOnly) {
   const Stream stream;
   cudaGraph_t graph;
   for (const auto& [mode, want] : {std::pair{cudaStreamCaptureModeGlobal, cudaErrorStreamCaptureUnsupported},
@@ -236,7 +245,7 @@ TEST(Graphs, OtherThreadsDisturbAGlobalCaptureOnly) {
   }
 }
 
-TEST(Graphs, StreamsOfDifferentCapturesAndOutsideEventsDoNotMix) {
+TEST_F(Graphs, StreamsOfDifferentCapturesAndOutsideEventsDoNotMix) {
   const Stream one, two;
   const Event event, outside;
   cudaGraph_t graph;
@@ -252,6 +261,21 @@ TEST(Graphs, StreamsOfDifferentCapturesAndOutsideEventsDoNotMix) {
   EXPECT_EQ(cudaStreamEndCapture(one, &graph), cudaErrorStreamCaptureInvalidated);
 }
 
+__global__ void first_kernel() {}
+
+TEST_F(Graphs, AKernelIsLaunchedOnceBeforeItIsCaptured) {
+  const Stream stream;
+  cudaGraph_t graph;
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(run_on(stream, 1, 1, first_kernel), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+  ASSERT_EQ(run_on(stream, 1, 1, first_kernel), cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(run_on(stream, 1, 1, first_kernel), cudaSuccess);
+  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+}
+
 TEST(Memory, IsPoisonedCountedAndLimited) {
   Settings s = settings();
   const size_t before = allocated_bytes();
@@ -260,8 +284,8 @@ TEST(Memory, IsPoisonedCountedAndLimited) {
   unsigned char* at = nullptr;
   void* more = nullptr;
   ASSERT_EQ(cudaMalloc(&at, 600), cudaSuccess);
-  EXPECT_EQ(at[0], 0xFB);
-  EXPECT_EQ(at[599], 0xFB);
+  EXPECT_EQ(at[0], s.poison);
+  EXPECT_EQ(at[599], s.poison);
   size_t free = 0, total = 0;
   ASSERT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
   EXPECT_EQ(free, 400u);

@@ -51,7 +51,7 @@ struct DeviceRadixSort {
   template <class T>
   static void fill(T* at, size_t n) {
     mtrank::emulator::require_device(at, n * sizeof(T), "cub::DeviceRadixSort's buffer");
-    std::memset(static_cast<void*>(at), mtrank::emulator::kPoison, n * sizeof(T));
+    std::memset(static_cast<void*>(at), mtrank::emulator::settings().poison, n * sizeof(T));
   }
 
   template <class Key, class Value>

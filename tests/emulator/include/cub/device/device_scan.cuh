@@ -24,7 +24,7 @@ struct DeviceScan {
     if (bytes < need) return cudaErrorInvalidValue;
     return mtrank::emulator::enqueue(stream, "cub::DeviceScan", [=] {
       mtrank::emulator::require_device(temporary, need, "cub::DeviceScan's storage");
-      std::memset(temporary, mtrank::emulator::kPoison, need);
+      std::memset(temporary, mtrank::emulator::settings().poison, need);
       std::decay_t<decltype(*in)> total = 0;
       for (Count i = 0; i < n; ++i) {
         const auto value = in[i];
