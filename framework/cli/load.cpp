@@ -19,7 +19,7 @@ std::shared_ptr<ConfigArguments> add_config_arguments(CLI::App& app) {
 
 TableRows capped_rows(const Config& config, std::optional<int64_t> cap) {
   constexpr int64_t kVocabularyRows = 100'000;
-  TableRows rows = table_rows(config, std::min(kVocabularyRows, cap.value_or(kVocabularyRows)));
+  TableRows rows = table_rows(config, cap.value_or(kVocabularyRows));
   for (auto& [name, n] : rows) n = std::min(n, cap.value_or(n));
   return rows;
 }

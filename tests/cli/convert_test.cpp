@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "framework/cli/load.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 
@@ -79,6 +80,20 @@ TEST_F(ConvertTest, SynthLikeIsReadByBench) {
   EXPECT_EQ(r.out, "") << "it was measured first";
   EXPECT_EQ(run({"synth"}).code, 2);
   EXPECT_EQ(run({"synth", "--like", funnel}).code, 2);
+}
+
+/// The cap is of all tables, and vocabularies have as many rows: more than 100,000 too.
+TEST(CappedRows, AreThoseOfVocabulariesToo) {
+  const TempDir dir;
+  dir.write(
+      "c.yaml",
+      "data: {train: none.csv}\nlabels: {click: {}}\ntables: {b: {ids: hash, rows: 300}, c: {ids: int, rows: 900000}}\n"
+      "features: {a: {type: id}, b: {type: id}, c: {type: id}}\nmodel: {m: {type: mlp, from: features, hidden: "
+      "[4]}}\n");
+  const Config config = cli::load_or_throw({dir / "c.yaml", {}});
+  EXPECT_EQ(cli::capped_rows(config, {}), (TableRows{{"a", 100000}, {"b", 300}, {"c", 900000}}));
+  EXPECT_EQ(cli::capped_rows(config, 200000), (TableRows{{"a", 200000}, {"b", 300}, {"c", 200000}}));
+  EXPECT_EQ(cli::capped_rows(config, 7), (TableRows{{"a", 7}, {"b", 7}, {"c", 7}}));
 }
 
 /// Its vocabularies are of all sizes, which no --rows-cap can say.
