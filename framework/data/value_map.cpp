@@ -12,6 +12,12 @@ int64_t ValueMap::find_long(std::string_view wanted) const {
   }
 }
 
+void ValueMap::reserve(size_t values, size_t bytes) {
+  bytes_.reserve(bytes);
+  offsets_.reserve(values + 1);
+  if (2 * values > slots_.size()) rehash(std::bit_ceil(2 * values));
+}
+
 size_t ValueMap::insert(std::string_view value) {
   if (const int64_t found = find(value); found >= 0) return static_cast<size_t>(found);
   const size_t index = size();

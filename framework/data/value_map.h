@@ -36,6 +36,8 @@ class ValueMap {
       if (slots_[at].key == kEmpty) return -1;
     }
   }
+  /// Makes room for so many values of so many bytes together, so that adding them takes no more than they do.
+  void reserve(size_t values, size_t bytes);
   /// Its number, which is `size()` before the call when it is new.
   size_t insert(std::string_view value);
 

@@ -5,6 +5,9 @@
 namespace mtrank {
 
 Vocabulary::Vocabulary(const std::vector<std::string_view>& values) {
+  size_t bytes = 0;
+  for (const auto value : values) bytes += value.size();
+  map_.reserve(values.size(), bytes);
   for (const auto value : values) add_ascending(value);
 }
 
@@ -12,6 +15,7 @@ Vocabulary::Vocabulary(std::string_view bytes, const std::vector<int64_t>& offse
   const auto size = static_cast<int64_t>(bytes.size());
   if (offsets.empty() || offsets.front() != 0 || offsets.back() != size)
     throw FileError("vocabulary: the offsets do not span its " + std::to_string(size) + " bytes");
+  map_.reserve(offsets.size() - 1, bytes.size());
   for (size_t i = 0; i + 1 < offsets.size(); ++i) {
     if (offsets[i + 1] < offsets[i] || offsets[i + 1] > size)
       throw FileError("vocabulary: offset " + std::to_string(i + 1) + " is out of order");
@@ -28,13 +32,18 @@ void Vocabulary::add_ascending(std::string_view value) {
 }
 
 std::string Vocabulary::bytes() const {
+  size_t size = 0;
+  for (int64_t r = 1; r < rows(); ++r) size += value(r).size();
   std::string all;
+  all.reserve(size);
   for (int64_t r = 1; r < rows(); ++r) all += value(r);
   return all;
 }
 
 std::vector<int64_t> Vocabulary::offsets() const {
-  std::vector<int64_t> offsets{0};
+  std::vector<int64_t> offsets;
+  offsets.reserve(static_cast<size_t>(rows()));
+  offsets.push_back(0);
   for (int64_t r = 1; r < rows(); ++r) offsets.push_back(offsets.back() + static_cast<int64_t>(value(r).size()));
   return offsets;
 }

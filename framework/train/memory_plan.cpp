@@ -117,6 +117,15 @@ void leave_to_accelerator(MemoryPlan& plan, int64_t batch) {
   plan.regions.push_back({"staged batches", 3 * batch});
 }
 
+/// Its map and, as the bundle is written, its values end to end and the map of the scorer that tries the bundle.
+void add_vocabulary(const Vocabulary& vocabulary, DataSize& out) {
+  const auto map = static_cast<int64_t>(vocabulary.memory());
+  out.vocabulary_bytes += map;
+  out.exported_bytes += map + 8 * vocabulary.rows();
+  for (int64_t row = 1; row < vocabulary.rows(); ++row)
+    out.exported_bytes += static_cast<int64_t>(vocabulary.value(row).size());
+}
+
 }  // namespace
 
 int64_t eval_batch_size(const Config& config) { return config.eval.batch_size.value_or(8192); }
@@ -134,7 +143,7 @@ DataSize data_size(const Config& config, const Dataset& data) {
     if (part != Part::train) out.eval_rows = std::max(out.eval_rows, data.summary(part).rows);
   }
   for (const TableTransform& table : data.transforms().tables)
-    if (table.vocab) out.vocabulary_bytes += static_cast<int64_t>(table.vocab->memory());
+    if (table.vocab) add_vocabulary(*table.vocab, out);
   out.learning_bytes = data.learning_bytes();
   Batch batch;
   const auto source = data.train({.batch_size = std::min<int64_t>(config.train.batch_size, 4096)});
@@ -177,6 +186,7 @@ MemoryPlan plan_memory(const Config& config, const Plan& training, const Plan& s
                    {"batches", batch * kBatches},
                    {"encoded rows", size.data.window_bytes + size.data.listed_rows * 8 + size.data.stored_bytes},
                    {"vocabularies", size.data.vocabulary_bytes},
+                   {"vocabularies in the bundle", size.data.exported_bytes},
                    {"program", kProgram}}};
   if (size.data.learning_bytes > 0) plan.first_read = kProgram + size.data.learning_bytes;
   if (size.accelerated) leave_to_accelerator(plan, batch);

@@ -19,6 +19,7 @@ struct DataSize {
   int64_t listed_rows = 0;   ///< of them, an address each
   int64_t stored_bytes = 0;  ///< encoded rows that stay in memory because there is no cache
   int64_t vocabulary_bytes = 0;
+  int64_t exported_bytes = 0;  ///< what vocabularies take besides while the bundle is written
   int64_t learning_bytes = 0;  ///< at most, while vocabularies and means are learned; 0 where they are in the cache
   int64_t eval_rows = 0;       ///< of the largest evaluated part
   std::map<std::string, double> ids_per_row;  ///< by feature that has a table; 1 where it is missing

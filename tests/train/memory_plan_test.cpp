@@ -196,7 +196,11 @@ INSTANTIATE_TEST_SUITE_P(
         Big{"first_read",  // nearly all that is counted is given back: a value must be seen twice to get a row
             "defaults: {table: {ids: vocab, min_count: 2}}\nmodel: {deep: {type: mlp, hidden: [64]}}\n"
             "train: {max_steps: 4, shuffle: {memory: 16MiB}}\n",
-            6000000, 6000011}),
+            6000000, 6000011},
+        Big{"vocabulary",  // a copy of it goes into the bundle, and another one tries the bundle
+            "defaults: {table: {ids: vocab, dim: 8}}\nmodel: {deep: {type: mlp, hidden: [64]}}\n"
+            "train: {max_steps: 4, shuffle: {memory: 16MiB}, sparse_optimizer: {type: rowwise_adagrad}}\n",
+            3000000, 3000017}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace
