@@ -326,6 +326,10 @@ void TrainConfig::check(const Node& node, Diagnostics& d) const {
   if (precision != Precision::fp32 && device == DeviceKind::cpu)
     d.error(Code::impossible_setting, node.find("precision")->at,
             std::string("`precision: ") + enum_name(precision) + "` needs `device: cuda`", "the CPU computes in fp32");
+  if (device == DeviceKind::cuda && logical_shards.value_or(1) > 1)
+    d.error(Code::impossible_setting, node.find("logical_shards")->at,
+            "`logical_shards: " + std::to_string(*logical_shards) + "` does not go with `device: cuda`",
+            "one GPU sums a batch as a whole: leave it out");
   if (max_steps && schedule.warmup_steps > *max_steps) {
     const Node* warmup = node.find_path("schedule.warmup_steps");
     d.warning(Code::long_warmup, warmup ? warmup->at : node.at,

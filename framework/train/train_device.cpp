@@ -56,21 +56,21 @@ bool wants_accelerator(const Config& config) {
     accelerator_present(&why);
     throw ConfigError("train.device is cuda, but " + why);
   }
+  if (wanted && !accelerator_present(&why))
+    throw ResourceError("train.device is cuda, but " + why + ". Use --device cpu");
   if (config.train.device == DeviceKind::automatic) wanted = accelerator_present(&why);
   if (!wanted && config.train.precision != Precision::fp32)
     throw ConfigError(std::string("train.precision is ") + enum_name(config.train.precision) +
                       ", which needs a GPU, and train.device auto found none: " + why +
                       ". Use --set train.precision=fp32");
+  if (wanted && config.train.logical_shards.value_or(1) > 1)
+    throw ConfigError("train.logical_shards is " + std::to_string(*config.train.logical_shards) +
+                      ", but one GPU sums a batch as a whole: leave it out, or use --device cpu");
   return wanted;
 }
 
 std::unique_ptr<TrainDevice> open_train_device(const TrainJob& job) {
-  if (wants_accelerator(job.config)) {
-    if (job.config.train.logical_shards.value_or(1) > 1)
-      throw ConfigError("train.logical_shards is " + std::to_string(*job.config.train.logical_shards) +
-                        ", but one GPU sums a batch as a whole: leave it out");
-    return open_accelerated_device(job);
-  }
+  if (wants_accelerator(job.config)) return open_accelerated_device(job);
   return std::make_unique<CpuDevice>(job);
 }
 

@@ -60,7 +60,8 @@ struct TrainJob {
 };
 
 /// Whether train.device asks for an accelerator: `auto` does where there is one. Throws ConfigError where it asks for
-/// one, or for a precision, that there is not.
+/// one that the build has not, or for a precision or shards that the device has not; ResourceError without a usable
+/// GPU.
 bool wants_accelerator(const Config& config);
 
 /// The device that train.device asks for. Throws ConfigError, ResourceError.

@@ -416,6 +416,7 @@ ExitCode train(const TrainOptions& options) {
     printer.message("the run in " + dir.path() + " is finished: " + dir.bundle() + " is left as it is");
     return ExitCode::ok;
   }
+  wants_accelerator(config);  // what it refuses is said before hours of reading
   return Trainer(options, config, dir, printer, stop).run();
 }
 

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <thread>
 
+#include "framework/embedding/accelerator.h"
 #include "tests/support/file_modes.h"
 #include "tests/support/paths.h"
 #include "tests/support/process.h"
@@ -85,6 +86,19 @@ class TrainTest : public TempDirTest {
     return child.wait();
   }
 };
+
+TEST_F(TrainTest, ADeviceThatIsNotThereIsRefusedBeforeDataIsRead) {
+  std::string why;
+  if (accelerator_present(&why)) GTEST_SKIP() << "there is a GPU";
+  disk::Output(path("train.csv")).write("this would be refused\n");
+  ProcessResult r = train("cuda", {"--device", "cuda"});
+  EXPECT_EQ(r.code, accelerator_built() ? 5 : 2);
+  EXPECT_THAT(r.err, AllOf(HasSubstr("train.device is cuda, but " + why), ContainsRegex("[Uu]se --device cpu")));
+  r = train("bf16", {"--set", "train.precision=bf16"});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_THAT(r.err, HasSubstr("train.precision is bf16, which needs a GPU, and train.device auto found none: " + why));
+  EXPECT_EQ(train("cpu").code, 3);
+}
 
 TEST_F(TrainTest, MetricsLinesHaveTheirFields) {
   bundle("run");

@@ -275,6 +275,8 @@ TEST(LoadConfig, checks_what_can_be_known_without_data) {
   EXPECT_THAT(one(y + u + "eval: {best: last, patience: 1}\n"), HasSubstr("`patience` needs a metric to wait for"));
   EXPECT_THAT(one(y + u + "train: {logical_shards: 6}\n"), HasSubstr("must be a power of two"));
   EXPECT_THAT(one(y + u + "train: {precision: bf16, device: cpu}\n"), HasSubstr("needs `device: cuda`"));
+  EXPECT_THAT(one(y + u + "train: {logical_shards: 4, device: cuda}\n"),
+              HasSubstr("`logical_shards: 4` does not go with `device: cuda`"));
   EXPECT_THAT(one(y + u + "train: {dense_optimizer: {type: sgd, nesterov: true}}\n"), HasSubstr("needs a `momentum`"));
   EXPECT_THAT(one("features: {u: id}\n"), HasSubstr("`labels` is missing"));
   EXPECT_THAT(complaints("labels: {y: }\nfeatures: {u: id}\ndata: {trim: true}\n"), HasSubstr("no training data"));
