@@ -25,8 +25,7 @@ Json sample_json(const RowSpec& rows) {
   constexpr const char* corrections[] = {"none", "weight", "logit"};
   return {{"when", condition_json(rows.sample->when)},
           {"keep", rows.sample->keep},
-          {"correct", corrections[static_cast<int>(rows.sample->correct)]},
-          {"seed", rows.seed}};
+          {"correct", corrections[static_cast<int>(rows.sample->correct)]}};
 }
 
 Json split_json(const DatasetSpec& spec) {
@@ -85,6 +84,7 @@ std::vector<DataField> data_fields(const DatasetSpec& spec) {
   out.add("data.missing", spec.transforms.missing);
   out.add("data.weight", spec.rows.weight_column);
   out.add("data.sample", sample_json(spec.rows));
+  if (spec.rows.sample) out.add("seed", spec.rows.seed);
   out.add("data.split", split_json(spec));
   out.add("data.on_bad_row", spec.skip_bad_rows ? Json{{"policy", "skip"}, {"cap", spec.bad_row_cap}} : Json("error"));
   const Json transforms = Json::parse(transforms_to_json(spec.transforms));

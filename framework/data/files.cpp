@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "framework/core/error.h"
+#include "framework/data/mtb_directory.h"
 
 namespace mtrank {
 namespace {
@@ -61,7 +62,9 @@ void require_regular_file(const std::string& path) {
   std::error_code error;
   const auto type = std::filesystem::status(path, error).type();
   if (type == std::filesystem::file_type::directory)
-    throw DataError(path + ": is a directory; name its files, or a pattern such as " + path + "/*.csv");
+    throw DataError(is_mtb_directory(path)
+                        ? path + ": is converted data, which is named by data.mtb; the raw files stay where they are"
+                        : path + ": is a directory; name its files, or a pattern such as " + path + "/*.csv");
   if (type != std::filesystem::file_type::regular)
     throw DataError(path + ": is no regular file; training reads its files more than once, so write it to one first");
 }

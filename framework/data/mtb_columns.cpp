@@ -171,7 +171,7 @@ class BlockDecoder {
   };
 
   [[noreturn]] void fail(const std::string& problem) const {
-    throw FileError(path_ + ": block " + std::to_string(block_) + ": " + problem);
+    throw FileError(path_ + ": block " + std::to_string(block_) + ": " + problem + "; convert again");
   }
   [[noreturn]] void fail(const MtbColumn& c, const std::string& problem) const { fail(c.title() + " " + problem); }
 
@@ -192,7 +192,7 @@ class BlockDecoder {
         fail(c, "has " + std::to_string(e.bytes) + " bytes, expected " + std::to_string(count * mtb_size(c.type)));
       const char* values = bytes_.data() + at;
       if ((constant ? xxh64(&e.value, sizeof e.value, 0) : xxh64(values, e.bytes, 0)) != e.hash)
-        fail(c, "is damaged: its checksum differs");
+        fail(c, "is damaged (its checksum differs)");
       found_.push_back({&c, constant ? nullptr : values, e.value, values});
       check_limit(found_.back(), count);
       if (c.kind == Kind::lengths) total = sum(found_.back());

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "framework/core/error.h"
 #include "framework/core/hash.h"
@@ -79,7 +80,7 @@ class MtbSet : public EncodedSet {
 }  // namespace
 
 void MtbShard::fail(const std::string& problem) const {
-  throw FileError(file_.path() + ": not a usable .mtb file: " + problem);
+  throw FileError(file_.path() + ": not a usable .mtb file: " + problem + "; convert again");
 }
 
 MtbShard::MtbShard(const std::string& path) : file_(path) {
@@ -214,10 +215,14 @@ std::shared_ptr<const EncodedSet> open_mtb(const std::string& folder, const std:
   std::vector<std::unique_ptr<MtbShard>> shards;
   int64_t rows = 0;
   for (const MtbShardInfo& info : infos) {
-    shards.push_back(std::make_unique<MtbShard>(folder + "/" + info.file));
+    const std::string path = folder + "/" + info.file;
+    if (!std::filesystem::exists(path))
+      throw FileError(path + ": is missing; convert again, or bring it from where the others are from");
+    shards.push_back(std::make_unique<MtbShard>(path));
     const MtbShard& shard = *shards.back();
     if (shard.bytes() != info.bytes || shard.hash() != info.hash || shard.rows() != info.rows)
-      throw FileError(shard.path() + ": is not the file that was written with the others of " + folder);
+      throw FileError(shard.path() + ": is not the file that was written with the others of " + folder +
+                      "; convert again");
     const std::vector<MtbColumn>&found = shard.columns(), &expected = codec.columns();
     for (size_t c = 0; c < std::max(found.size(), expected.size()); ++c) {
       if (c < std::min(found.size(), expected.size()) && columns_text({found[c]}) == columns_text({expected[c]}))

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "framework/core/error.h"
+#include "framework/core/fs.h"
 #include "framework/data/csv_reader.h"
+#include "framework/data/mtb_directory.h"
 
 namespace mtrank {
 namespace {
@@ -34,6 +36,11 @@ const Format& find_format(const std::string& path, const ReadOptions& options) {
     if (options.format.empty() ? name.ends_with(format.ending) : options.format == format.name) return format;
   if (!options.format.empty())
     throw ConfigError("format '" + options.format + "' is not known; it is one of: " + known_formats());
+  if (disk::is_directory(path) || path.ends_with(".mtb"))
+    throw ConfigError(path +
+                      (is_mtb_directory(path) || path.ends_with(".mtb")
+                           ? ": is converted data; name the raw files (only training reads converted data: data.mtb)"
+                           : ": is a directory; name its files, or a pattern such as " + path + "/*.csv"));
   throw ConfigError(path + ": the name does not tell the format; set " + options.format_key +
                     " to one of: " + known_formats());
 }

@@ -114,6 +114,13 @@ TEST_F(ConvertTest, MistakesSayWhatToDo) {
            "features.clicked_items.max_len=6"});
   EXPECT_EQ(r.code, 3);
   EXPECT_THAT(r.err, HasSubstr("features.clicked_items.max_len: 5, now 6"));
+  r = run({"train", kConfig, "--out", *dir_ / "run3", "--set", "data.train=" + out() + "/train-00000.mtb"});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_THAT(r.err,
+              HasSubstr("train-00000.mtb: is converted data; name the raw files (only training reads converted"));
+  r = run({"train", kConfig, "--out", *dir_ / "run4", "--set", "data.train=" + out()});
+  EXPECT_EQ(r.code, 3);
+  EXPECT_THAT(r.err, HasSubstr("converted: is converted data, which is named by data.mtb"));
   r = run({"train", kConfig, "--out", *dir_ / "run2", "--set", "data.mtb=" + (*dir_ / "log")});
   EXPECT_EQ(r.code, 4);
   EXPECT_THAT(r.err, HasSubstr("holds no converted data (no manifest.json)"));

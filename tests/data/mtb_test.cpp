@@ -169,7 +169,7 @@ TEST_F(MtbTest, AnotherConfigIsRefusedNamingTheField) {
   EXPECT_THAT(problem([](DatasetSpec& s) { s.rows.conditions.clear(); }), HasSubstr("only_when: click == 1"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.rows.weight_column.clear(); }), HasSubstr("data.weight"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.rows.sample->keep = 0.5; }), HasSubstr("data.sample.keep: 0.7, now 0.5"));
-  EXPECT_THAT(problem([](DatasetSpec& s) { s.rows.seed = 6; }), HasSubstr("data.sample.seed: 5, now 6"));
+  EXPECT_THAT(problem([](DatasetSpec& s) { s.rows.seed = 6; }), HasSubstr("another config: seed: 5, now 6"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.parts[1].split.take[0] = 1; }), HasSubstr("data.split.valid"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.read.trim = true; }), HasSubstr("data.trim: false, now true"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.transforms.missing.push_back("?"); }), HasSubstr("data.missing"));
@@ -234,7 +234,8 @@ TEST_F(MtbTest, DamageNamesTheColumn) {
     const Dataset set = converted(spec);
     const std::string message = thrown<FileError>([&] { rows_of(*set.train({})); });
     EXPECT_EQ(thrown<FileError>([&] { set.verify(2); }), message);
-    EXPECT_THAT(message, HasSubstr("train-00000.mtb: block 2: " + file.columns()[c].title() + " is damaged"));
+    EXPECT_THAT(message, HasSubstr("train-00000.mtb: block 2: " + file.columns()[c].title() +
+                                   " is damaged (its checksum differs); convert again"));
   }
 }
 
@@ -258,7 +259,8 @@ TEST_F(MtbTest, AShardOfAnotherConversionIsRefused) {
   EXPECT_THAT(thrown<FileError>([&] { converted(spec); }),
               HasSubstr("is not the file that was written with the others"));
   std::filesystem::remove(shard());
-  EXPECT_THAT(thrown<FileError>([&] { converted(spec); }), HasSubstr("train-00000.mtb"));
+  EXPECT_THAT(thrown<FileError>([&] { converted(spec); }),
+              HasSubstr("train-00000.mtb: is missing; convert again, or bring it from where the others are from"));
   EXPECT_THAT(thrown<FileError>([&] {
                 out_ = folder_.path();
                 converted(spec);
@@ -411,12 +413,12 @@ TEST(MtbCodecTest, ValuesOutOfBoundsAreRefused) {
   EncodedBlock block = edges.block({4, 0, 2});
   EXPECT_EQ(message(block), "");
   block.words[block.starts[1]] = 1000;
-  EXPECT_EQ(message(block), "here: block 7: feature 'one' holds 1000, expected less than 1000");
+  EXPECT_EQ(message(block), "here: block 7: feature 'one' holds 1000, expected less than 1000; convert again");
   block = edges.block({4, 0, 5});
-  EXPECT_EQ(message(block), "here: block 7: feature 'list' (lengths) holds 5, expected less than 5");
+  EXPECT_EQ(message(block), "here: block 7: feature 'list' (lengths) holds 5, expected less than 5; convert again");
   block = more.block({1, 0, 2});
   block.words[block.starts[1]] = 0;
-  EXPECT_EQ(message(block), "here: block 7: feature 'list' (ids) holds 1000, expected less than 1000");
+  EXPECT_EQ(message(block), "here: block 7: feature 'list' (ids) holds 1000, expected less than 1000; convert again");
 
   std::vector<char> bytes;
   codec.encode(edges.block({4, 0, 2}), bytes);
