@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "framework/core/error.h"
@@ -38,6 +39,13 @@ void load_tensors(const SafetensorsReader& reader, const std::vector<TensorSourc
 
 namespace {
 
+/// A value of the data as a table shows it.
+std::string one_line(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == 127; }, ' ');
+  return text;
+}
+
 /// A row a task, a column a metric, under a first line and the name of the first column.
 std::string format_tasks(const std::string& title, const std::string& head, const std::vector<TaskMetrics>& tasks) {
   size_t width = head.size();
@@ -63,7 +71,8 @@ std::string format_tasks(const std::string& title, const std::string& head, cons
 }  // namespace
 
 std::string format_table(const EvalRecord& record) {
-  std::string text = format_tasks(fmt::format("{} at step {}", record.split, record.step), "task", record.tasks);
+  const std::string when = record.step > 0 ? fmt::format(" at step {}", record.step) : "";
+  std::string text = format_tasks(record.split + when, "task", record.tasks);
   for (const TaskMetrics& task : record.tasks)
     for (const auto& [name, metric] : task.metrics)
       if (!metric.value) text += fmt::format("\n  {} of {} is undefined: {}", name, task.task, metric.reason);
@@ -79,7 +88,7 @@ std::string format_segments(const EvalRecord& record, size_t most) {
     for (; s < record.segments.size() && record.segments[s].column == column; ++s) {
       if (++values > most) continue;
       for (const TaskMetrics& task : record.segments[s].tasks)
-        rows.push_back({record.segments[s].value + "  " + task.task, task.metrics});
+        rows.push_back({one_line(record.segments[s].value) + "  " + task.task, task.metrics});
     }
     text += "\n" + format_tasks("by " + column, column + "  task", rows);
     if (values > most) text += fmt::format("\n  and {} more values", values - most);

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "framework/core/atomic_file.h"
 #include "framework/core/hash.h"
@@ -73,6 +74,18 @@ class StoppableSource : public BatchSource {
   std::unique_ptr<BatchSource> source_;
   const StopSignal& stop_;
 };
+
+/// A device of a run's state, as a line has it: "cpu", "NVIDIA H100 (driver 13.0, cuda 13.0, cublaslt 130100)".
+std::string device_text(const std::string& device) {
+  const auto json = nlohmann::json::parse(device, nullptr, false);
+  if (!json.is_object()) return device;
+  std::string libraries;
+  for (const char* key : {"driver", "cuda", "cublaslt"})
+    if (const auto at = json.find(key); at != json.end())
+      libraries += (libraries.empty() ? "" : ", ") + std::string(key) + " " +
+                   (at->is_string() ? at->get<std::string>() : at->dump());
+  return json.value("name", device) + " (" + libraries + ")";
+}
 
 /// Predicts what the job takes and refuses one that does not fit.
 MemoryPlan checked_memory(const Config& config, const DataSize& data, const Graphs& graphs, int threads) {
@@ -177,7 +190,7 @@ class Trainer {
     check_same_config(config_, saved.config, checkpoint->path());
     require_same_data(saved, state_);
     if (saved.device != state_.device)
-      warn("this run was trained on " + saved.device + " and goes on on " + state_.device +
+      warn("this run was trained on " + device_text(saved.device) + " and goes on on " + device_text(state_.device) +
            ": what follows agrees with what would have been to a tolerance, not bit for bit");
     saved.device = state_.device;
     load_tensors(checkpoint->tensors(), weights_.everything());

@@ -16,6 +16,7 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 using testing::ProcessResult;
 using testing::run_mtrank;
+using ::testing::StartsWith;
 
 /// A trained run: what the trainer measured on the test rows is what `eval` and `predict` must give to the last bit.
 class EvalTest : public TempDirTest {
@@ -119,13 +120,14 @@ TEST_F(EvalTest, PrintsATableAndSaysWhatIsMissing) {
 }
 
 TEST_F(EvalTest, ShowsSegmentsAndWhyAMetricIsUndefined) {
-  disk::Output(path("none.csv")).write("user,items,price,day,click,buy\nu1,i1,2,3,1,\nu1,i1,2,4,0,\n");
+  disk::Output(path("none.csv")).write("user,items,price,day,click,buy\nu1,i1,2,3,1,\nu1,i1,2,\"4\n5\",0,\n");
   const ProcessResult r = run_mtrank({"eval", bundle_, "--data", path("none.csv")});
   ASSERT_EQ(r.code, 0) << r.err;
   EXPECT_THAT(r.out, HasSubstr("\n  auc of buy is undefined: "));
   EXPECT_THAT(r.out, HasSubstr("\nby day\n"));
   EXPECT_THAT(r.out, HasSubstr("\n  3  click"));
-  EXPECT_THAT(r.out, HasSubstr("\n  4  click"));
+  EXPECT_THAT(r.out, HasSubstr("\n  4 5  click")) << "a value of two lines";
+  EXPECT_THAT(r.out, StartsWith("data\n  task"));
 }
 
 TEST_F(EvalTest, AnOutputWithATasksNameIsMeasuredToo) {
