@@ -68,6 +68,8 @@ struct Argument {
     else
       *at<float>(row, column) = x;
   }
+  /// x as it is once it is put.
+  MTRANK_HD float kept(float x) const { return half ? to_float(to_bf16(x)) : x; }
   /// y = x, or y += x.
   MTRANK_HD void write(uint32_t row, uint32_t column, float x, bool add) const {
     put(row, column, add ? get(row, column) + x : x);

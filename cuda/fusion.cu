@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cuda/gates.h"
 #include "cuda/launch.h"
 #include "cuda/narrow.h"
 #include "framework/ops/activation.h"
@@ -86,9 +87,20 @@ bool depends(const Graph& graph, const OpNode& node, const NodeRange& range) {
   return false;
 }
 
+/// Whether two nodes are a softmax and the mixture that it gates, or the gradients of both.
+bool gated(const OpNode& first, const OpNode& second) {
+  const bool forward = first.op == &ops::softmax && second.op == &ops::mixture;
+  if (!forward && (first.op != &ops::mixture_gradient || second.op != &ops::softmax_gradient)) return false;
+  const OpNode &softmax = forward ? first : second, &mixture = forward ? second : first;
+  const int64_t experts = mixture.attributes.integer("experts");
+  return softmax.attributes.integer("size") == experts && experts <= kGatesTogether &&
+         second.inputs[0] == first.outputs[0] && (forward || softmax.inputs[1] == mixture.inputs[1]);
+}
+
 /// Whether node n can join the range that ends before it.
 bool extends(const Graph& graph, const NodeRange& range, size_t n) {
   const OpNode &first = graph.nodes[range.begin], &node = graph.nodes[n];
+  if (range.end == n && range.begin + 1 == n && gated(first, node)) return true;
   if (range.end != n || depends(graph, node, range)) return false;
   if (node.op == &ops::loss) return first.op == &ops::loss;
   return range.begin + 1 == n && first.op == &ops::linear_weight_gradient && node.op == &ops::linear_input_gradient &&

@@ -32,8 +32,9 @@ struct BiasFusion {
 struct Fusions {
   std::vector<ReluFusion> relus;
   std::vector<BiasFusion> biases;
-  /// Neighbours that may run at the same time: losses, which are one launch; a weight gradient and the input gradient
-  /// behind it, which read the same dz.
+  /// Neighbours that may run at the same time: losses, which are one launch; the softmax of gates and the mixture
+  /// behind it, likewise, and their gradients; a weight gradient and the input gradient behind it, which read the same
+  /// dz.
   std::vector<NodeRange> together;
 };
 

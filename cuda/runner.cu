@@ -2,6 +2,7 @@
 
 #include <nvtx3/nvToolsExt.h>
 
+#include "cuda/gates.h"
 #include "cuda/launch.h"
 #include "cuda/losses.h"
 #include "framework/ops/ops.h"
@@ -63,6 +64,7 @@ Runner::Runner(const Plan& plan, const DeviceBindings& b, uint64_t seed)
     Node bound{&node, launch_of(node.op), {}, {}};
     for (ValueId id : node.inputs) bound.in.push_back(view(id));
     for (ValueId id : node.outputs) bound.out.push_back(view(id));
+    bound.launches = {nodes_.size(), nodes_.size() + 1};
     nodes_.push_back(std::move(bound));
   }
   for (const NodeRange& range : plan.together) {
@@ -71,10 +73,9 @@ Runner::Runner(const Plan& plan, const DeviceBindings& b, uint64_t seed)
       nodes_[range.begin].forks = nodes_[range.begin + 1].joins = true;
       continue;
     }
-    for (size_t n = range.begin; n < range.end; ++n) {
-      MTRANK_ASSERT(nodes_[n].node->op == &ops::loss);
-      nodes_[n].launched = n == range.begin ? range.end - range.begin : 0;
-    }
+    for (size_t n = range.begin; n < range.end; ++n) nodes_[n].launches = {};
+    // A profile calls a gated mixture by its name.
+    nodes_[nodes_[range.begin].node->op == &ops::softmax ? range.end - 1 : range.begin].launches = range;
   }
   signs_.resize(b.relus.size());
   for (size_t f = 0; f < b.relus.size(); ++f) {
@@ -138,11 +139,14 @@ bool Runner::fused(size_t n) const {
 }
 
 void Runner::launch(size_t n, const Context& context) const {
-  const Node& node = nodes_[n];
-  if (node.launched == 1) return node.launch(call(node, context));
+  const auto [begin, end] = nodes_[n].launches;
+  if (end - begin == 1) return nodes_[n].launch(call(nodes_[n], context));
   std::vector<Call> calls;
-  for (size_t i = 0; i < node.launched; ++i) calls.push_back(call(nodes_[n + i], context));
-  launch_losses(calls);
+  for (size_t i = begin; i < end; ++i) calls.push_back(call(nodes_[i], context));
+  const Op* first = nodes_[begin].node->op;
+  if (first == &ops::loss) return launch_losses(calls);
+  MTRANK_ASSERT(calls.size() == 2 && (first == &ops::softmax || first == &ops::mixture_gradient));
+  first == &ops::softmax ? launch_gated(calls[0], calls[1]) : launch_gated_gradient(calls[0], calls[1]);
 }
 
 void Runner::run(size_t begin, size_t end, const Context& context) const {
@@ -152,7 +156,7 @@ void Runner::run(size_t begin, size_t end, const Context& context) const {
     // In the scratch memory that the next node begins with.
     if (node.sums)
       *node.sums = {reinterpret_cast<float*>(side && nodes_[n + 1].forks ? side->scratch : context.scratch), false};
-    if (node.launched == 0 || fused(n)) continue;
+    if (node.launches.begin == node.launches.end || fused(n)) continue;
     nvtxRangePushA(node.node->op->name);
     if (side && node.forks) {
       Context aside = context;

@@ -32,7 +32,7 @@ struct DeviceBindings {
 DeviceView in_arena(const Plan& plan, ValueId id, std::byte* arena);
 
 /// A plan whose nodes know their arguments: launches them in order. The bound memory never moves. Of what the plan runs
-/// together, losses are launched with the first of them, and a weight gradient runs beside the input gradient behind it
+/// together, losses and gated mixtures are one launch, and a weight gradient runs beside the input gradient behind it
 /// where the context has a side stream.
 class Runner {
  public:
@@ -53,7 +53,7 @@ class Runner {
     const OpNode* node;
     Launch launch;
     std::vector<DeviceView> in, out;
-    size_t launched = 1;       ///< nodes launched with this one, itself included; 0: an earlier one's
+    NodeRange launches;        ///< nodes launched when this one's turn comes; none: another's
     bool forks = false;        ///< runs beside the next node
     bool joins = false;        ///< is that next node
     BiasSums* sums = nullptr;  ///< that it makes for the next node

@@ -1,5 +1,6 @@
 #include "framework/ops/mixture.h"
 
+#include "cuda/gates.h"
 #include "cuda/rows.cuh"
 
 namespace mtrank::cuda {
@@ -7,10 +8,44 @@ namespace {
 
 struct MixtureArguments {
   Argument dy, gates, x, dgates, out;  ///< out: y, or dx
+  Argument logits, dlogits;            ///< of the gates, where their softmax, or its gradient, is made as well
   uint32_t rows = 0, tasks = 0, experts = 0, width = 0;
   Divider vectors;  ///< of an expert
-  bool add_gates = false, add = false;
+  bool add_gates = false, add = false, add_logits = false;
 };
+
+/// Adds N numbers as sum_over<N> does, whose lanes have one each.
+template <int N>
+__device__ float tree_sum(const float (&x)[N]) {
+  if constexpr (N == 1) {
+    return x[0];
+  } else {
+    float sum[N / 2];
+    MTRANK_UNROLL
+    for (int i = 0; i < N / 2; ++i) sum[i] = x[i] + x[i + N / 2];
+    return tree_sum(sum);
+  }
+}
+
+/// A task's gates as they are kept: those that were made before, or the softmax of its logits.
+template <int Most>
+__device__ void gates_of(const MixtureArguments& a, uint32_t row, uint32_t task, float (&gate)[Most]) {
+  const uint32_t begin = task * a.experts;
+  const Argument& from = a.logits.data ? a.logits : a.gates;
+  MTRANK_UNROLL
+  for (int e = 0; e < Most; ++e) gate[e] = static_cast<uint32_t>(e) < a.experts ? from.get(row, begin + e) : 0.0f;
+  if (!a.logits.data) return;
+  float top = gate[0], terms[Most];
+  MTRANK_UNROLL
+  for (int e = 1; e < Most; ++e)
+    if (static_cast<uint32_t>(e) < a.experts) top = math::max(gate[e], top);
+  MTRANK_UNROLL
+  for (int e = 0; e < Most; ++e)
+    terms[e] = gate[e] = static_cast<uint32_t>(e) < a.experts ? math::exp(gate[e] - top) : 0.0f;
+  const float sum = tree_sum(terms);
+  MTRANK_UNROLL
+  for (int e = 0; e < Most; ++e) gate[e] = a.gates.kept(gate[e] / sum);
+}
 
 /// A thread computes V columns of every task. It holds as many experts as `Most`, and reads them again for every task
 /// where there are more.
@@ -26,17 +61,22 @@ __global__ void __launch_bounds__(kBlock) mixture_forward_kernel(const MixtureAr
     if (static_cast<uint32_t>(e) < a.experts) x[e] = Access::load(a.x, row, e * a.width + at, left);
   for (uint32_t t = 0; t < a.tasks; ++t) {
     float y[V] = {};
-    const auto add = [&](uint32_t e, const typename Access::Vector& expert) {
-      const float weight = a.gates.get(row, t * a.experts + e);
+    const auto add = [&](uint32_t e, float weight, const typename Access::Vector& expert) {
       MTRANK_UNROLL
       for (int j = 0; j < V; ++j) y[j] = e == 0 ? weight * expert[j] : math::fma(weight, expert[j], y[j]);
     };
     if constexpr (Most > 0) {
+      float gate[Most];
+      gates_of(a, row, t, gate);
       MTRANK_UNROLL
-      for (int e = 0; e < Most; ++e)
-        if (static_cast<uint32_t>(e) < a.experts) add(static_cast<uint32_t>(e), x[e]);
+      for (int e = 0; e < Most; ++e) {
+        if (static_cast<uint32_t>(e) >= a.experts) continue;
+        add(static_cast<uint32_t>(e), gate[e], x[e]);
+        if (at == 0 && a.logits.data) a.gates.put(row, t * a.experts + e, gate[e]);
+      }
     } else {
-      for (uint32_t e = 0; e < a.experts; ++e) add(e, Access::load(a.x, row, e * a.width + at, left));
+      for (uint32_t e = 0; e < a.experts; ++e)
+        add(e, a.gates.get(row, t * a.experts + e), Access::load(a.x, row, e * a.width + at, left));
     }
     Access::store(a.out, row, t * a.width + at, left, y);
   }
@@ -89,6 +129,19 @@ __global__ void __launch_bounds__(kBlock) mixture_gradient_kernel(const MixtureA
       }
     }
   }
+  if (!a.dlogits.data) return;
+  __syncwarp();  // the row's first thread has written what the others read
+  if (own >= a.rows) return;
+  for (uint32_t t = threadIdx.x % W; t < a.tasks; t += W) {
+    const uint32_t begin = t * a.experts;
+    float terms[kGatesTogether] = {};
+    MTRANK_UNROLL
+    for (int e = 0; e < kGatesTogether; ++e)
+      if (static_cast<uint32_t>(e) < a.experts) terms[e] += a.dgates.get(row, begin + e) * a.gates.get(row, begin + e);
+    const float dot = tree_sum(terms);
+    for (uint32_t e = 0; e < a.experts; ++e)
+      a.dlogits.write(row, begin + e, a.gates.get(row, begin + e) * (a.dgates.get(row, begin + e) - dot), a.add_logits);
+  }
 }
 
 MixtureArguments arguments(const Call& call, const DeviceView& gates, const DeviceView& x) {
@@ -127,26 +180,48 @@ void launch_gradient(const Call& call, const MixtureArguments& a) {
     go(mixture_gradient_kernel<Access, W, 8>);
 }
 
-}  // namespace
-
-/// All tasks in one pass over the experts; moves (E + T) H + T E numbers a row.
-void launches::mixture(const Call& call) {
-  const DeviceView &gates = call.in[0], &x = call.in[1], &y = call.out[0];
-  MixtureArguments a = arguments(call, gates, x);
-  a.out = Argument(y);
-  with_access({x, y}, a.width, [&](auto access) { launch_forward<decltype(access)>(call, a); });
+MixtureArguments forward_arguments(const Call& call) {
+  MixtureArguments a = arguments(call, call.in[0], call.in[1]);
+  a.out = Argument(call.out[0]);
+  return a;
 }
 
-/// in: dy, gates, x; out: dgates, dx. Moves (2 E + T) H + 2 T E numbers a row.
-void launches::mixture_gradient(const Call& call) {
-  const DeviceView &dy = call.in[0], &gates = call.in[1], &x = call.in[2], &dx = call.out[1];
-  MixtureArguments a = arguments(call, gates, x);
-  a.dy = Argument(dy), a.dgates = Argument(call.out[0]), a.out = Argument(dx);
+void launch_forward(const Call& call, const MixtureArguments& a) {
+  with_access({call.in[1], call.out[0]}, a.width, [&](auto access) { launch_forward<decltype(access)>(call, a); });
+}
+
+MixtureArguments gradient_arguments(const Call& call) {
+  MixtureArguments a = arguments(call, call.in[1], call.in[2]);
+  a.dy = Argument(call.in[0]), a.dgates = Argument(call.out[0]), a.out = Argument(call.out[1]);
   a.add_gates = call.accumulate[0], a.add = call.accumulate[1];
-  with_access({dy, x, dx}, a.width, [&](auto access) {
+  return a;
+}
+
+void launch_gradient(const Call& call, const MixtureArguments& a) {
+  with_access({call.in[0], call.in[2], call.out[1]}, a.width, [&](auto access) {
     using Access = decltype(access);
     with_lanes(ceil_div(a.width, Access::V), [&](auto w) { launch_gradient<Access, w()>(call, a); });
   });
+}
+
+}  // namespace
+
+/// All tasks in one pass over the experts; moves (E + T) H + T E numbers a row.
+void launches::mixture(const Call& call) { launch_forward(call, forward_arguments(call)); }
+
+/// in: dy, gates, x; out: dgates, dx. Moves (2 E + T) H + 2 T E numbers a row.
+void launches::mixture_gradient(const Call& call) { launch_gradient(call, gradient_arguments(call)); }
+
+void launch_gated(const Call& softmax, const Call& mixture) {
+  MixtureArguments a = forward_arguments(mixture);
+  a.logits = Argument(softmax.in[0]);
+  launch_forward(mixture, a);
+}
+
+void launch_gated_gradient(const Call& mixture, const Call& softmax) {
+  MixtureArguments a = gradient_arguments(mixture);
+  a.dlogits = Argument(softmax.out[0]), a.add_logits = softmax.accumulate[0];
+  launch_gradient(mixture, a);
 }
 
 }  // namespace mtrank::cuda

@@ -2,14 +2,20 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
+#include "cuda/gates.h"
 #include "cuda/launch.h"
 #include "cuda/losses.h"
+#include "framework/core/bf16.h"
 #include "framework/graph/autodiff.h"
 #include "framework/ops/add.h"
 #include "framework/ops/cross.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/loss.h"
 #include "framework/ops/losses/losses.h"
+#include "framework/ops/mixture.h"
+#include "framework/ops/softmax.h"
 #include "tests/cuda/device_array.h"
 
 /// What the GPU launches in other pieces than the graph lists it in. Whole steps are in job_test.cpp.
@@ -204,6 +210,91 @@ TEST(CudaFusion, LossesOfOneLaunchHaveTheBitsOfMany) {
     EXPECT_NE(sums[0], sums[1]);
   });
   cudaStreamDestroy(context.stream);
+}
+
+/// A value on the device, and where it is kept after one of two ways to make it.
+template <class T>
+struct Kept {
+  int64_t cols;
+  DeviceArray<T> array;
+  std::vector<T> start, first = {};
+  Kept(int64_t rows, int64_t cols, unsigned seed) : cols(cols), array(static_cast<size_t>(rows * cols)) {
+    for (int64_t i = 0; i < rows * cols; ++i)
+      start.push_back(from_float<T>(static_cast<float>((i * 2654435761 + seed * 40503) % 1009) / 250.0f - 2));
+  }
+  DeviceView view(int64_t rows) {
+    return {.data = array.get(),
+            .rows = rows,
+            .cols = cols,
+            .ld = cols,
+            .dtype = std::is_same_v<T, bf16> ? DType::bf16 : DType::f32};
+  }
+};
+
+template <class T>
+void expect_gated_like_two_launches(int64_t experts, int64_t tasks, int64_t width, uint8_t add) {
+  constexpr int64_t kRows = 77;
+  Context context;
+  MTRANK_CUDA(cudaStreamCreate(&context.stream));
+  Kept<T> logits(kRows, tasks * experts, 1), gates(kRows, tasks * experts, 2), x(kRows, experts * width, 3);
+  Kept<T> y(kRows, tasks * width, 4), dy(kRows, tasks * width, 5), dgates(kRows, tasks * experts, 6);
+  Kept<T> dx(kRows, experts * width, 7), dlogits(kRows, tasks * experts, 8);
+  const OpNode softmax{&ops::softmax, "", {}, {}, {0}, {{"size", experts}}};
+  const OpNode mixture{&ops::mixture, "", {}, {}, {0}, {{"experts", experts}}};
+  const OpNode mixture_gradient{&ops::mixture_gradient, "", {}, {}, {0, add}, {{"experts", experts}}};
+  const OpNode softmax_gradient{&ops::softmax_gradient, "", {}, {}, {add}, {{"size", experts}}};
+  const auto views = [&](auto&... kept) { return std::vector<DeviceView>{kept.view(kRows)...}; };
+  const auto of_softmax = views(logits), to_softmax = views(gates), of_mixture = views(gates, x), to_mixture = views(y);
+  const auto of_gradient = views(dy, gates, x), to_gradient = views(dgates, dx);
+  const auto of_logits = views(dgates, gates), to_logits = views(dlogits);
+  const auto call = [&](const OpNode& node, const auto& in, const auto& out) {
+    return Call{node, in, out, node.accumulate, kRows, 1, context};
+  };
+  const Call one = call(softmax, of_softmax, to_softmax), two = call(mixture, of_mixture, to_mixture);
+  const Call three = call(mixture_gradient, of_gradient, to_gradient),
+             four = call(softmax_gradient, of_logits, to_logits);
+  const auto all = {&logits, &gates, &x, &y, &dy, &dgates, &dx, &dlogits};
+  for (Kept<T>* value : all) value->array.set(value->start);
+  launches::softmax(one);
+  launches::mixture(two);
+  launches::mixture_gradient(three);
+  launches::softmax_gradient(four);
+  for (Kept<T>* value : all) value->first = value->array.values();
+  EXPECT_NE(std::memcmp(gates.first.data(), gates.start.data(), gates.start.size() * sizeof(T)), 0);
+  testing::in_several_orders([&] {
+    for (Kept<T>* value : all) value->array.set(value->start);
+    launch_gated(one, two);
+    launch_gated_gradient(three, four);
+    for (Kept<T>* value : all)
+      EXPECT_EQ(std::memcmp(value->array.values().data(), value->first.data(), value->first.size() * sizeof(T)), 0)
+          << experts << " experts of " << width << ", " << tasks << " tasks";
+  });
+  cudaStreamDestroy(context.stream);
+}
+
+TEST(CudaFusion, AGatedMixtureHasTheBitsOfTwoLaunches) {
+  if (!testing::has_device()) GTEST_SKIP() << "no device";
+  for (const int64_t experts : {1, 2, 3, 4, 6, 8, 11, 16})
+    for (const auto& [tasks, width] : {std::pair{int64_t{1}, int64_t{7}}, {3, 64}, {9, 300}}) {
+      expect_gated_like_two_launches<float>(experts, tasks, width, 0);
+      expect_gated_like_two_launches<bf16>(experts, tasks, width, 1);
+    }
+}
+
+TEST(CudaFusion, FindsGatesAndTheirMixture) {
+  for (const int64_t experts : {4, kGatesTogether, kGatesTogether + 1}) {
+    Graph graph;
+    Builder b(graph, true);
+    const ValueId x = b.input("x", 16);
+    const ValueId all = dense(b, "experts", x, 8 * experts);
+    const ValueId y = mixture(b, softmax(b, dense(b, "gates", x, 2 * experts), experts), all, experts);
+    add_loss(b, "click", dense(b, "logit", y, 1));
+    differentiate(graph);
+    int found = 0;
+    for (const NodeRange& range : fuse(graph).together)
+      found += graph.nodes[range.begin].op == &ops::softmax || graph.nodes[range.begin].op == &ops::mixture_gradient;
+    EXPECT_EQ(found, experts > kGatesTogether ? 0 : 2) << experts;
+  }
 }
 
 }  // namespace
