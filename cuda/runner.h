@@ -53,7 +53,7 @@ class Runner {
     const OpNode* node;
     Launch launch;
     std::vector<DeviceView> in, out;
-    NodeRange launches;        ///< nodes launched when this one's turn comes; none: another's
+    NodeRange launches = {};   ///< nodes launched when this one's turn comes; none: another's
     bool forks = false;        ///< runs beside the next node
     bool joins = false;        ///< is that next node
     BiasSums* sums = nullptr;  ///< that it makes for the next node

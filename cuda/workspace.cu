@@ -108,7 +108,8 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
                                 .sparse_gradients = {},
                                 .ids = scoring_slot.ids(),
                                 .relus = {},
-                                .signs = {}},
+                                .signs = {},
+                                .biases = {}},
                  plan.job.seed);
 }
 
