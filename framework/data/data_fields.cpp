@@ -30,12 +30,15 @@ Json sample_json(const RowSpec& rows) {
 
 Json split_json(const DatasetSpec& spec) {
   Json j;
-  for (const Part part : {Part::train, Part::valid, Part::test}) {
+  for (const Part part :
+       {Part::valid, Part::test, Part::train}) {  // the first that differs is named: the user's come first
     const SplitSpec& split = spec.parts[static_cast<size_t>(part)].split;
     if (split.by.empty()) continue;
     j["by"] = split.by;
     j["folds"] = split.folds;
-    j[part_name(part)] = split.take;
+    Json& folds = j[part_name(part)] = Json::array();
+    for (size_t fold = 0; fold < split.take.size(); ++fold)
+      if (split.take[fold]) folds.push_back(fold);
   }
   return j;
 }

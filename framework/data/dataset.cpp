@@ -28,7 +28,8 @@ void tell_changes(const MtbDirectory& directory, const std::string& folder, cons
       if (!std::filesystem::exists(then.path, gone)) continue;
       const FileStamp now = stamp_file(then.path);
       if (now.size != then.size || now.mtime_ns != then.mtime_ns)
-        tell(log, then.path + " has changed since " + folder + " was converted from it; what is read is the latter");
+        tell(log, "warning: " + then.path + " has changed since " + folder +
+                      " was converted from it; the rows that were converted are read. Convert again for the new ones");
     }
   }
 }

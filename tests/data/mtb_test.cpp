@@ -170,7 +170,8 @@ TEST_F(MtbTest, AnotherConfigIsRefusedNamingTheField) {
   EXPECT_THAT(problem([](DatasetSpec& s) { s.rows.weight_column.clear(); }), HasSubstr("data.weight"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.rows.sample->keep = 0.5; }), HasSubstr("data.sample.keep: 0.7, now 0.5"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.rows.seed = 6; }), HasSubstr("another config: seed: 5, now 6"));
-  EXPECT_THAT(problem([](DatasetSpec& s) { s.parts[1].split.take[0] = 1; }), HasSubstr("data.split.valid"));
+  EXPECT_THAT(problem([](DatasetSpec& s) { s.parts[1].split.take[0] = 1; }),
+              HasSubstr("data.split.valid: [3], now [0,3]"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.read.trim = true; }), HasSubstr("data.trim: false, now true"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.transforms.missing.push_back("?"); }), HasSubstr("data.missing"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.skip_bad_rows = true; }), HasSubstr("data.on_bad_row"));
