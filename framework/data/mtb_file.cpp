@@ -189,6 +189,7 @@ void MtbWriter::add(const EncodedBlock& block) {
   shard_->blocks.push_back(
       {shard_->file.size(), buffer_.size(), block.words.size(), encoded_hash(block), block.rows(), 0});
   shard_->file.write(buffer_.data(), buffer_.size());
+  bytes_ += buffer_.size();
   shards_.back().rows += block.rows();
   if (shard_->file.size() >= shard_bytes_) close();
 }

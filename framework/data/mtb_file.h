@@ -67,6 +67,8 @@ class MtbWriter : public EncodedWriter {
   /// Opens what was written.
   std::shared_ptr<const EncodedSet> finish(EncodedSummary summary) override;
   const std::vector<MtbShardInfo>& shards() const { return shards_; }
+  /// Written so far.
+  uint64_t bytes() const { return bytes_; }
 
  private:
   struct Shard;
@@ -78,6 +80,7 @@ class MtbWriter : public EncodedWriter {
   std::unique_ptr<Shard> shard_;
   std::vector<MtbShardInfo> shards_;
   std::vector<char> buffer_;
+  uint64_t bytes_ = 0;
 };
 
 /// Opens the shards of a part. Throws FileError when one is missing, is not the one that was written, or has other

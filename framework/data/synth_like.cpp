@@ -6,6 +6,7 @@
 
 #include "framework/config/config.h"
 #include "framework/core/atomic_directory.h"
+#include "framework/core/fs.h"
 #include "framework/core/thread_pool.h"
 #include "framework/data/mtb_directory.h"
 #include "framework/data/raw_parts.h"
@@ -132,6 +133,12 @@ MtbDirectory::PartFiles write_part(const Config& config, const DatasetSpec& spec
       count_rows(encoder->layout(), made[i], summary);
       writer.add(made[i]);
     }
+    // Blocks are alike: what is left takes what the first ones took.
+    if (first == 0 && static_cast<int64_t>(count) < blocks)
+      disk::require_space(disk::parent(folder),
+                          static_cast<uint64_t>(static_cast<double>(writer.bytes()) / static_cast<double>(count) *
+                                                static_cast<double>(blocks - static_cast<int64_t>(count))),
+                          std::string("what is left of the ") + part_name(part) + " rows");
   }
   MtbDirectory::PartFiles files;
   files.summary = writer.finish(std::move(summary))->summary();

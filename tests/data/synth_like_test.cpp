@@ -55,6 +55,19 @@ class SynthLikeTest : public ::testing::Test {
   const std::map<std::string, int64_t> rows_ = {{"item", 300}, {"user", 1000}, {"day", 4}};
 };
 
+TEST_F(SynthLikeTest, WhatCannotFitIsRefusedBeforeTheDiskIsFull) {
+  disk::FaultScope disk;
+  disk.set_free_space(uint64_t{1} << 30);
+  try {
+    write("a", 1'000'000'000'000, 2);
+    FAIL() << "it was written";
+  } catch (const ResourceError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("what is left of the train rows needs "));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("only 1024.0 MiB are free in " + folder_.path()));
+  }
+  EXPECT_TRUE(disk::list(folder_.path()).empty());
+}
+
 TEST_F(SynthLikeTest, HasTheValuesOfSyntheticBatches) {
   const Dataset data = open(write("a", 3000, 1));
   EXPECT_EQ(data.summary(Part::train).rows, 3000);
