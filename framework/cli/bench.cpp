@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "framework/cli/choice.h"
 #include "framework/cli/command.h"
 #include "framework/core/atomic_file.h"
 #include "framework/core/error.h"
@@ -42,13 +43,13 @@ Run bench_command(CLI::App& app) {
   app.add_flag("!--no-graph", options->launch.graph, "on a GPU: launch kernels one by one");
   app.add_flag("!--no-overlap", options->launch.overlap,
                "on a GPU: one kernel after the other, nothing on a stream of its own");
-  const std::map<std::string, BackwardEpilogues> epilogues{{"same-kernel", BackwardEpilogues::same_kernel},
-                                                           {"always", BackwardEpilogues::always},
-                                                           {"never", BackwardEpilogues::never}};
-  app.add_option("--backward-epilogues", options->launch.epilogues,
-                 "on a GPU: whether products of the backward pass mask by ReLUs and sum biases' gradients: same-kernel "
-                 "(the default: where the library does so with the kernels it would take without) | always | never")
-      ->transform(CLI::CheckedTransformer(epilogues).description(""));
+  add_choice<BackwardEpilogues>(
+      app, "--backward-epilogues", options->launch.epilogues,
+      {{"same-kernel", BackwardEpilogues::same_kernel},
+       {"always", BackwardEpilogues::always},
+       {"never", BackwardEpilogues::never}},
+      "on a GPU: whether products of the backward pass mask by ReLUs and sum biases' gradients; same-kernel, the "
+      "default: where the library does so with the kernels it would take without");
   app.add_flag("--profile", options->profile,
                "on a GPU: also the time, bytes and FLOPs of every op beside what the device's ceilings allow");
   app.add_flag("--ceilings", options->ceilings,

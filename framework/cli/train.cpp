@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "framework/cli/choice.h"
 #include "framework/cli/command.h"
 
 namespace mtrank::cli {
@@ -41,9 +42,8 @@ Run train_command(CLI::App& app) {
   app.add_option("--set", options.overrides, "override a key: a.b=c; null removes it")
       ->take_all()
       ->allow_extra_args(false);
-  app.add_option("--log-format", options.log_format, "text or json")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, LogFormat>{{"text", LogFormat::text}, {"json", LogFormat::json}}));
+  add_choice<LogFormat>(app, "--log-format", options.log_format, {{"text", LogFormat::text}, {"json", LogFormat::json}},
+                        "of what is printed");
   return [arguments] { return static_cast<int>(train(resolve(*arguments))); };
 }
 

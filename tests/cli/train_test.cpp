@@ -149,6 +149,9 @@ TEST_F(TrainTest, AFileThatMayNotGrowIsAnErrorNotASignal) {
 }
 
 TEST_F(TrainTest, JsonOnStdoutIsOneObjectALine) {
+  const ProcessResult xml = train("run", {"--log-format", "xml"});
+  EXPECT_EQ(xml.code, 2);
+  EXPECT_THAT(xml.err, HasSubstr("--log-format: xml not in {json,text}"));
   const ProcessResult r = train("run", {"--log-format", "json"});
   ASSERT_EQ(r.code, 0) << r.err;
   std::map<std::string, int> events;
