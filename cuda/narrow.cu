@@ -196,14 +196,25 @@ __global__ void __launch_bounds__(32 * kWarps) row_block_sums_kernel(const SumAr
   const int64_t end = begin + a.block_rows < a.rows ? begin + a.block_rows : a.rows;
   float sum[V * C] = {};
   if (column < a.wide_columns) {
-    for (int64_t r = begin + warp; r < end; r += kWarps) {
-      float x[V], y[C];
-      load<T>(a.wide, r, g, column, x);
-      for (int v = 0; v < V; ++v)
-        if (column + v == a.wide.columns) x[v] = 1.0f;
-      for (int c = 0; c < C; ++c) y[c] = c < a.thin.columns ? get(a.thin, r, g, c) : 1.0f;
-      for (int v = 0; v < V; ++v)
-        for (int c = 0; c < C; ++c) sum[v * C + c] = math::fma(x[v], y[c], sum[v * C + c]);
+    constexpr int U = C <= 2 ? 4 : 2;  // rows on their way at the same time
+    for (int64_t r = begin + warp; r < end; r += U * kWarps) {
+      float x[U][V], y[U][C];
+      MTRANK_UNROLL
+      for (int u = 0; u < U; ++u) {
+        const int64_t row = r + u * kWarps;
+        if (row >= end) continue;
+        load<T>(a.wide, row, g, column, x[u]);
+        for (int c = 0; c < C; ++c) y[u][c] = c < a.thin.columns ? get(a.thin, row, g, c) : 1.0f;
+      }
+      MTRANK_UNROLL
+      for (int u = 0; u < U; ++u) {
+        if (r + u * kWarps >= end) continue;
+        MTRANK_UNROLL
+        for (int v = 0; v < V; ++v) {
+          if (column + v == a.wide.columns) x[u][v] = 1.0f;
+          for (int c = 0; c < C; ++c) sum[v * C + c] = math::fma(x[u][v], y[u][c], sum[v * C + c]);
+        }
+      }
     }
   }
   float* partial = a.partial + (int64_t{blockIdx.y} * a.groups + g) * a.wide_columns * C;
