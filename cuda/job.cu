@@ -43,20 +43,30 @@ size_t bytes_of(const AcceleratorJob& job) {
   return plan.lasting.bytes() + Workspace(plan).memory.bytes();
 }
 
+/// The batch of training that would fit, else that of evaluations, else both.
+std::string what_fits(const AcceleratorJob& job, size_t free) {
+  const auto fits = [&](const AcceleratorJob& one) { return bytes_of(one) + kDriver <= free; };
+  for (const auto& [train, eval] : {std::pair{true, false}, {false, true}, {true, true}}) {
+    AcceleratorJob smaller = job;
+    while (!fits(smaller) && ((train && smaller.batch > 1) || (eval && smaller.eval_batch > 1))) {
+      if (train) smaller.batch = std::max<int64_t>(1, smaller.batch / 2);
+      if (eval) smaller.eval_batch = std::max<int64_t>(1, smaller.eval_batch / 2);
+    }
+    if (!fits(smaller)) continue;
+    return (train ? "train.batch_size: " + std::to_string(smaller.batch) : "") + (train && eval ? " with " : "") +
+           (eval ? "eval.batch_size: " + std::to_string(smaller.eval_batch) : "") + " would fit";
+  }
+  return "Not even a batch of one row fits: use fewer rows (`ids: hash`, `min_count`), a smaller dim, or an optimizer "
+         "with less state";
+}
+
 /// What to say when a job does not fit: the numbers, and what would.
 void require_room(const JobPlan& plan, const Workspace& work, size_t free, size_t total) {
   const size_t needed = plan.lasting.bytes() + work.memory.bytes() + kDriver;
   if (needed <= free) return;
-  AcceleratorJob smaller = plan.job;
-  while (smaller.batch > 1 && bytes_of(smaller) + kDriver > free) smaller.batch /= 2;
-  const bool fits = bytes_of(smaller) + kDriver <= free;
-  throw ResourceError(
-      "this job needs about " + gib(needed) + " of the GPU's memory (" + largest_regions(all_regions(plan, work)) +
-      ", …), and " + gib(free) + " of " + gib(total) + " are free. " +
-      (fits ? "train.batch_size: " + std::to_string(smaller.batch) + " would fit"
-            : "Not even a batch of one row fits: use fewer rows (`ids: hash`, `min_count`), a smaller dim, or an "
-              "optimizer with less state") +
-      ". `mtrank plan --device cuda` shows all of it");
+  throw ResourceError("this job needs about " + gib(needed) + " of the GPU's memory (" +
+                      largest_regions(all_regions(plan, work)) + ", …), and " + gib(free) + " of " + gib(total) +
+                      " are free. " + what_fits(plan.job, free) + ". `mtrank plan --device cuda` shows all of it");
 }
 
 }  // namespace

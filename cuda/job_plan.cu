@@ -35,7 +35,7 @@ JobPlan::JobPlan(const AcceleratorJob& j)
       training_room(room_of(j, training)),
       scoring_room(room_of(j, scoring)) {
   model.reserve(lasting);
-  stopped_at = lasting.reserve("the rest", sizeof(uint32_t));
+  stopped_at = lasting.reserve("the mark of a failed step", sizeof(uint32_t));
   for (const EmbeddingTable* table : j.model.tables)
     tables.push_back({.rows = table->rows(),
                       .dim = table->dim(),

@@ -449,6 +449,49 @@ TEST_F(CudaJob, TakesTheMemoryThatItsPlanSays) {
 #endif
 }
 
+#ifdef MTRANK_EMULATED
+TEST_F(CudaJob, ARefusalSaysWhichBatchWouldFit) {
+  Run run(*this, DeviceKind::cpu);
+  AcceleratorJob job = accelerator_job(
+      {run.config_, run.graphs_, model_->data->schema(), *run.state_, pool_, run.shards_, ids_per_row_});
+  emulator::Settings small = emulator::settings();
+  small.memory = size_t{2} << 30;
+  const emulator::WithSettings with(small);
+  const auto bytes = [&](int64_t batch, int64_t eval_batch) {
+    job.batch = batch;
+    job.eval_batch = eval_batch;
+    size_t sum = 0;
+    for (const AcceleratorRegion& region : plan_accelerator(job)) sum += static_cast<size_t>(region.bytes);
+    return sum;
+  };
+  const auto advice = [&](int64_t batch, int64_t eval_batch) -> std::string {
+    EXPECT_GT(bytes(batch, eval_batch), small.memory);
+    try {
+      open_accelerator(job);
+      return "none";
+    } catch (const ResourceError& error) {
+      const std::string text = error.what();
+      return text.substr(text.find(" are free. ") + 11);
+    }
+  };
+  constexpr int64_t kHuge = 1 << 24;
+  int64_t batch = 0, eval_batch = 0;
+  ASSERT_EQ(std::sscanf(advice(kHuge, 100).c_str(), "train.batch_size: %ld would fit.", &batch), 1);
+  EXPECT_LE(bytes(batch, 100), small.memory);
+  EXPECT_GT(bytes(2 * batch, 100), small.memory);
+  ASSERT_EQ(std::sscanf(advice(100, kHuge).c_str(), "eval.batch_size: %ld would fit.", &eval_batch), 1);
+  EXPECT_LE(bytes(100, eval_batch), small.memory);
+  EXPECT_GT(bytes(100, 2 * eval_batch), small.memory);
+  ASSERT_EQ(std::sscanf(advice(kHuge, kHuge).c_str(), "train.batch_size: %ld with eval.batch_size: %ld would fit.",
+                        &batch, &eval_batch),
+            2);
+  EXPECT_LE(bytes(batch, eval_batch), small.memory);
+  small.memory = size_t{600} << 20;
+  const emulator::WithSettings with_less(small);
+  EXPECT_THAT(advice(100, 100), ::testing::StartsWith("Not even a batch of one row fits: use fewer rows"));
+}
+#endif
+
 /// That of `user` in f32; `items` is a mean, and `day` begins at an odd column.
 TEST_F(CudaJob, CopiesNoGradientThatLiesWhereItCanBeRead) {
   Run run(*this, DeviceKind::cpu);
