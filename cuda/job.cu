@@ -198,14 +198,23 @@ void Job::launch_step(int s, Timer* timer) {
   };
   work.slots[s].unpack(stream_);
   phase("unpack inputs");
+  // What tables need runs beside what dense weights need: ids are sorted under the forward and backward pass.
+  const bool aside = overlap && work.sparse;
+  const cudaStream_t tables = aside ? sorting_ : stream_;
+  const auto fork = [&] {
+    if (!aside) return;
+    forked_.record(stream_);
+    forked_.hold(tables);
+  };
+  const auto join = [&] {
+    if (!aside) return;
+    sorted_.record(tables);
+    sorted_.hold(stream_);
+  };
   if (work.sparse) {
     work.sparse->begin(stream_);
-    if (overlap) {
-      forked_.record(stream_);
-      forked_.hold(sorting_);
-    }
-    work.sparse->prepare(overlap ? sorting_ : stream_, work.looked_up(plan_, s), &control->step);
-    if (overlap) sorted_.record(sorting_);
+    fork();
+    work.sparse->prepare(tables, work.looked_up(plan_, s), &control->step);
     phase("sort ids");
   }
   Context with = context(&control->step);
@@ -219,17 +228,19 @@ void Job::launch_step(int s, Timer* timer) {
       timer->node(n);
   }
   squared_norm(stream_, plan_.model.gradient(), plan_.model.elements(), work.norms);
-  if (work.sparse && overlap) sorted_.hold(stream_);
+  join();
   verdict(stream_, work.norms, work.losses, static_cast<int>(plan_.training.graph.losses.size()),
           work.sparse ? work.sparse->limits() : SparseLimits{},
           job_.clip_norm.value_or(std::numeric_limits<double>::infinity()),
           plan_.lasting.at<uint32_t>(plan_.stopped_at), work.outcome);
   phase("norm and finite check");
+  fork();
   dense_update(stream_, job_.dense_optimizer->info(), plan_.model.weights(), plan_.model.gradient(),
                plan_.model.slots(), plan_.model.elements(), &control->dense, work.outcome);
   plan_.model.refresh_low(stream_, work.outcome);
   phase("dense update");
-  if (work.sparse) work.sparse->update(stream_, work.pooled, control->tables(), &work.outcome->proceed);
+  if (work.sparse) work.sparse->update(tables, work.pooled, control->tables(), &work.outcome->proceed);
+  join();
   phase("table update");
 }
 
