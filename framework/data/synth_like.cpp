@@ -6,7 +6,9 @@
 
 #include "framework/config/config.h"
 #include "framework/core/atomic_directory.h"
+#include "framework/core/error.h"
 #include "framework/core/fs.h"
+#include "framework/core/host.h"
 #include "framework/core/thread_pool.h"
 #include "framework/data/mtb_directory.h"
 #include "framework/data/raw_parts.h"
@@ -23,6 +25,18 @@ std::shared_ptr<const Vocabulary> numbered_values(int64_t rows) {
   std::vector<std::string> values;
   for (int64_t r = 1; r < rows; ++r) values.push_back(fmt::format("{:010}", r));
   return std::make_shared<const Vocabulary>(std::vector<std::string_view>(values.begin(), values.end()));
+}
+
+/// Throws ResourceError when the made-up values would not fit into memory.
+void require_memory(const FeatureTransforms& transforms, const std::map<std::string, int64_t>& rows) {
+  constexpr int64_t kValueBytes = 112;  // its text, a view of it, its place in the map, and what is written
+  int64_t values = 0;
+  for (const TableTransform& table : transforms.tables)
+    if (table.ids == IdKind::vocab) values += rows.at(table.name);
+  if (const int64_t free = host_memory().budget(); values > free / kValueBytes)
+    throw ResourceError(fmt::format(
+        "vocabularies of {} values take about {:.1f} GiB of memory, and {:.1f} GiB are free: give a smaller --rows-cap",
+        values, static_cast<double>(values) * kValueBytes / (1 << 30), static_cast<double>(free) / (1 << 30)));
 }
 
 Statistics made_up(const FeatureTransforms& transforms, const std::map<std::string, int64_t>& rows) {
@@ -158,6 +172,7 @@ DatasetSpec synthetic_spec(const Config& config, const std::map<std::string, int
 void synth_like(const Config& config, const std::map<std::string, int64_t>& table_rows,
                 const SynthLikeOptions& options) {
   DatasetSpec spec = synthetic_spec(config, table_rows);
+  require_memory(spec.transforms, table_rows);
   AtomicDirectory out(options.out);
   MtbDirectory directory;
   directory.fields = data_fields(spec);

@@ -5,6 +5,7 @@
 
 #include "framework/config/config.h"
 #include "framework/core/error.h"
+#include "framework/core/host.h"
 #include "framework/data/mtb_directory.h"
 #include "framework/data/synthetic_batches.h"
 #include "tests/data/data_testing.h"
@@ -66,6 +67,20 @@ TEST_F(SynthLikeTest, WhatCannotFitIsRefusedBeforeTheDiskIsFull) {
     EXPECT_THAT(error.what(), ::testing::HasSubstr("only 1024.0 MiB are free in " + folder_.path()));
   }
   EXPECT_TRUE(disk::list(folder_.path()).empty());
+}
+
+TEST_F(SynthLikeTest, VocabulariesThatDoNotFitIntoMemoryAreRefused) {
+  constexpr int64_t kRows = (int64_t{1} << 31) - 1;
+  if (host_memory().budget() > 112 * kRows) GTEST_SKIP() << "they fit into this machine";
+  auto rows = rows_;
+  rows["item"] = kRows;
+  try {
+    synth_like(config_, rows, {.rows = 10, .out = folder_.path("a"), .threads = 1});
+    FAIL() << "it was tried";
+  } catch (const ResourceError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("vocabularies of 2147483647 values take about 224.0 GiB of memory"));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("give a smaller --rows-cap"));
+  }
 }
 
 TEST_F(SynthLikeTest, HasTheValuesOfSyntheticBatches) {
