@@ -236,8 +236,7 @@ void Job::launch_step(int s, Timer* timer) {
   phase("norm and finite check");
   fork();
   dense_update(stream_, job_.dense_optimizer->info(), plan_.model.weights(), plan_.model.gradient(),
-               plan_.model.slots(), plan_.model.elements(), &control->dense, work.outcome);
-  plan_.model.refresh_low(stream_, work.outcome);
+               plan_.model.slots(), plan_.model.elements(), &control->dense, work.outcome, plan_.model.low_copies());
   phase("dense update");
   if (work.sparse) work.sparse->update(tables, work.pooled, control->tables(), &work.outcome->proceed);
   join();

@@ -100,7 +100,7 @@ std::vector<DeviceModel::Copy> DeviceModel::copies() const {
 void DeviceModel::upload(cudaStream_t stream) {
   for (const Copy& copy : copies())
     MTRANK_CUDA(cudaMemcpyAsync(copy.device, copy.host, copy.bytes, cudaMemcpyHostToDevice, stream));
-  refresh_low(stream, nullptr);
+  if (copier_) copier_->refresh(stream);
   MTRANK_CUDA(cudaStreamSynchronize(stream));
 }
 
@@ -128,12 +128,8 @@ void DeviceModel::initialize(const Graph& graph, uint64_t seed, cudaStream_t str
     for (size_t s = 0; s < kMaxSlots; ++s)
       if (tables_[t].slots[s]) constant(slot_start(host.optimizer(), s), slot_floats(host, s), tables_[t].slots[s]);
   }
-  refresh_low(stream, nullptr);
+  if (copier_) copier_->refresh(stream);
   MTRANK_CUDA(cudaStreamSynchronize(stream));
-}
-
-void DeviceModel::refresh_low(cudaStream_t stream, const Outcome* outcome) const {
-  if (copier_) copier_->refresh(stream, outcome);
 }
 
 std::vector<DeviceView> DeviceModel::params_of(const Graph& graph) const {

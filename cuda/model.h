@@ -35,8 +35,8 @@ class DeviceModel {
   const SlotPointers& slots() const { return slots_; }
   const std::vector<DeviceTable>& tables() const { return tables_; }
   const HostModel& host() const { return host_; }
-  /// Brings the copies in bf16 up to date, where there are any, and where `outcome` (or null) says to proceed.
-  void refresh_low(cudaStream_t stream, const Outcome* outcome) const;
+  /// The copies in bf16, which the update keeps up to date; null where there are none.
+  const LowCopies* low_copies() const { return copier_ ? &*copier_ : nullptr; }
 
   /// For a graph that has some of the same weights, by name, in the graph's order.
   std::vector<DeviceView> params_of(const Graph& graph) const;

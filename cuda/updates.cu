@@ -81,10 +81,42 @@ __global__ void __launch_bounds__(kThreads) verdict_kernel(Verdict v) {
                 .first_fault = finite ? 0u : first};
 }
 
+constexpr int64_t kLowColumns = 8;  // of bf16: 16 bytes
+
+/// The last of the copies for which `before` holds; it does for the first.
+template <class F>
+__device__ const LowCopies::Piece& last_piece(const LowCopies::Piece* pieces, int count, const F& before) {
+  int begin = 0, end = count;
+  while (end - begin > 1) {
+    const int middle = (begin + end) / 2;
+    (before(pieces[middle]) ? begin : end) = middle;
+  }
+  return pieces[begin];
+}
+
+/// Copies w, four weights that were at `from`, to where their copies are. What lies between weights has none.
+__device__ void copy_low(const LowCopies::Piece* pieces, int count, const float* from, const Columns<float, 4>& w) {
+  const LowCopy& copy =
+      last_piece(pieces, count, [&](const LowCopies::Piece& piece) { return piece.copy.from <= from; }).copy;
+  const auto size = static_cast<uint32_t>(copy.rows * copy.cols), cols = static_cast<uint32_t>(copy.cols);
+  if (from < copy.from || from - copy.from >= size) return;
+  const auto at = static_cast<uint32_t>(from - copy.from), row = at / cols;
+  uint32_t column = at - row * cols;
+  bf16* to = copy.to + row * copy.ld + column;
+  if (cols % 4 == 0) return store_columns<4>(to, w);
+  MTRANK_UNROLL
+  for (int l = 0; l < 4; ++l) {
+    if (at + l >= size) return;
+    *to = to_bf16(w.at[l]);
+    ++to, ++column;
+    if (column == cols) column = 0, to += copy.ld - cols;
+  }
+}
+
 template <class O>
 __global__ void __launch_bounds__(kThreads)
     dense_update_kernel(float* weights, const float* gradient, float* a, float* b, int64_t n, const OptimizerStep* step,
-                        const Outcome* outcome) {
+                        const Outcome* outcome, const LowCopies::Piece* copies, int copy_count) {
   if (outcome->proceed == 0) return;
   const auto s = step->as<typename O::Step>();
   const float decay = step->decay, scale = outcome->scale;
@@ -105,13 +137,15 @@ __global__ void __launch_bounds__(kThreads)
       for (int k = 0; k < kSlots<O>; ++k) state[k].at[l] = own[k];
     }
     store_columns<4>(weights + i, w);
+    if (copies) copy_low(copies, copy_count, weights + i, w);
     MTRANK_UNROLL
     for (int k = 0; k < kSlots<O>; ++k)
       if (slot[k]) store_columns<4>(slot[k] + i, state[k]);
   }
 }
 
-using DenseUpdateKernel = void (*)(float*, const float*, float*, float*, int64_t, const OptimizerStep*, const Outcome*);
+using DenseUpdateKernel = void (*)(float*, const float*, float*, float*, int64_t, const OptimizerStep*, const Outcome*,
+                                   const LowCopies::Piece*, int);
 
 template <class O>
 constexpr DenseUpdateKernel dense_kernel_of() {
@@ -121,20 +155,13 @@ constexpr DenseUpdateKernel dense_kernel_of() {
     return nullptr;
 }
 
-constexpr int64_t kLowColumns = 8;  // of bf16: 16 bytes
-
 /// A thread makes 8 columns of a copy; a block's are all of one weight.
-__global__ void __launch_bounds__(kThreads)
-    low_copies_kernel(const LowCopies::Piece* pieces, int count, const Outcome* outcome) {
-  if (outcome && outcome->proceed == 0) return;
-  int begin = 0, end = count;
-  while (end - begin > 1) {
-    const int middle = (begin + end) / 2;
-    (pieces[middle].first_block <= blockIdx.x ? begin : end) = middle;
-  }
-  const LowCopy copy = pieces[begin].copy;
+__global__ void __launch_bounds__(kThreads) low_copies_kernel(const LowCopies::Piece* pieces, int count) {
+  const LowCopies::Piece piece =
+      last_piece(pieces, count, [](const LowCopies::Piece& other) { return other.first_block <= blockIdx.x; });
+  const LowCopy& copy = piece.copy;
   const int64_t in_row = copy.ld / kLowColumns;
-  const int64_t i = static_cast<int64_t>(blockIdx.x - pieces[begin].first_block) * kThreads + threadIdx.x;
+  const int64_t i = static_cast<int64_t>(blockIdx.x - piece.first_block) * kThreads + threadIdx.x;
   if (i >= copy.rows * in_row) return;
   const int64_t row = i / in_row, column = (i - row * in_row) * kLowColumns;
   const float* from = copy.from + row * copy.cols + column;
@@ -174,7 +201,8 @@ void verdict(cudaStream_t stream, const double* partial, const double* losses, i
 }
 
 void dense_update(cudaStream_t stream, const OptimizerInfo& optimizer, float* weights, const float* gradient,
-                  const SlotPointers& slots, int64_t n, const OptimizerStep* step, const Outcome* outcome) {
+                  const SlotPointers& slots, int64_t n, const OptimizerStep* step, const Outcome* outcome,
+                  const LowCopies* copies) {
   static constexpr DenseUpdateKernel kernels[] = {
 #define OPTIMIZER(Type) dense_kernel_of<optimizers::Type>(),
 #include "framework/embedding/optimizers.def"
@@ -183,7 +211,8 @@ void dense_update(cudaStream_t stream, const OptimizerInfo& optimizer, float* we
   const DenseUpdateKernel kernel = kernels[&optimizer - optimizer_registry().data()];
   MTRANK_ASSERT(kernel && n % 4 == 0);
   launch(kernel, dim3(static_cast<unsigned>(std::min(ceil_div(n, kThreads * 4), kMostBlocks))), dim3(kThreads), stream,
-         weights, gradient, slots[0], slots[1], n, step, outcome);
+         weights, gradient, slots[0], slots[1], n, step, outcome, copies ? copies->pieces() : nullptr,
+         copies ? copies->count() : 0);
 }
 
 size_t LowCopies::bytes(size_t copies) { return put_bytes<Piece>(copies); }
@@ -193,14 +222,16 @@ LowCopies::LowCopies(std::span<const LowCopy> copies, void* memory, cudaStream_t
   std::vector<Piece> pieces;
   for (const LowCopy& copy : copies) {
     MTRANK_ASSERT(copy.ld % kLowColumns == 0 && copy.ld >= copy.cols && copy.rows > 0);
+    MTRANK_ASSERT(copy.rows * copy.cols < int64_t{1} << 32);
+    MTRANK_ASSERT(pieces.empty() || pieces.back().copy.from < copy.from);
     pieces.push_back({copy, blocks_});
     blocks_ += static_cast<uint32_t>(ceil_div(copy.rows * (copy.ld / kLowColumns), kThreads));
   }
   put(stream, std::span<const Piece>(pieces), static_cast<Piece*>(memory));
 }
 
-void LowCopies::refresh(cudaStream_t stream, const Outcome* outcome) const {
-  launch(low_copies_kernel, dim3(blocks_), dim3(kThreads), stream, pieces_, count_, outcome);
+void LowCopies::refresh(cudaStream_t stream) const {
+  launch(low_copies_kernel, dim3(blocks_), dim3(kThreads), stream, pieces_, count_);
 }
 
 }  // namespace mtrank::cuda

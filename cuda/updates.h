@@ -55,13 +55,6 @@ void squared_norm(cudaStream_t stream, const float* x, int64_t n, double* partia
 void verdict(cudaStream_t stream, const double* partial, const double* losses, int loss_count,
              const SparseLimits& limits, double clip_norm, uint32_t* stopped, Outcome* outcome);
 
-/// weights <- optimiser(weights, outcome->scale * gradient) where outcome->proceed; n is a multiple of 4, all on
-/// multiples of 16 bytes. A slot is null where the optimiser does not need it. Reads 4 n and writes 4 n bytes of
-/// weights and of each slot, reads 4 n of gradients: 28 n with Adam, 20 n with Adagrad (DLRM-DCNv2: 0.3 GB, 0.1 ms at 3
-/// TB/s).
-void dense_update(cudaStream_t stream, const OptimizerInfo& optimizer, float* weights, const float* gradient,
-                  const SlotPointers& slots, int64_t n, const OptimizerStep* step, const Outcome* outcome);
-
 /// A dense weight [rows, cols] and its copy in bf16 [rows, ld], ld a multiple of 8, padded with zeros.
 struct LowCopy {
   const float* from = nullptr;
@@ -69,15 +62,15 @@ struct LowCopy {
   int64_t rows = 0, cols = 0, ld = 0;
 };
 
-/// Copies in bf16 of many weights, in one launch. Reads 4 and writes 2 bytes a weight (DLRM-DCNv2: 0.09 GB, 0.03 ms).
+/// Copies in bf16 of many weights, which lie one behind the other at multiples of 16 bytes.
 class LowCopies {
  public:
   static size_t bytes(size_t copies);
   /// `memory` holds `bytes(...)` bytes on a multiple of 16, and is written to on `stream`.
   LowCopies(std::span<const LowCopy> copies, void* memory, cudaStream_t stream);
 
-  /// Where `outcome` says to proceed, or always where it is null.
-  void refresh(cudaStream_t stream, const Outcome* outcome) const;
+  /// Makes all of them, in one launch. Reads 4 and writes 2 bytes a weight.
+  void refresh(cudaStream_t stream) const;
 
   /// As the device holds them.
   struct Piece {
@@ -85,11 +78,21 @@ class LowCopies {
     uint32_t first_block;  ///< of the launch that is this copy's
     uint32_t pad = 0;
   };
+  const Piece* pieces() const { return pieces_; }
+  int count() const { return count_; }
 
  private:
   const Piece* pieces_ = nullptr;
   int count_ = 0;
   uint32_t blocks_ = 0;
 };
+
+/// weights <- optimiser(weights, outcome->scale * gradient) where outcome->proceed; n is a multiple of 4, all on
+/// multiples of 16 bytes. A slot is null where the optimiser does not need it. `copies`: of the weights, moved along;
+/// or null. Reads 4 n and writes 4 n bytes of weights and of each slot, reads 4 n of gradients: 28 n with Adam, 20 n
+/// with Adagrad, and 2 n of copies (DLRM-DCNv2: 0.3 GB, 0.1 ms at 3 TB/s).
+void dense_update(cudaStream_t stream, const OptimizerInfo& optimizer, float* weights, const float* gradient,
+                  const SlotPointers& slots, int64_t n, const OptimizerStep* step, const Outcome* outcome,
+                  const LowCopies* copies);
 
 }  // namespace mtrank::cuda

@@ -150,7 +150,8 @@ TEST_F(CudaUpdates, EveryDenseOptimizerHasTheBitsOfTheCpu) {
         const DeviceArray<OptimizerStep> device_step(std::vector<OptimizerStep>{info.step(s, s.lr * 0.5, step, 0)});
         const DeviceArray<cuda::Outcome> outcome(
             std::vector<cuda::Outcome>{{.proceed = proceed ? 1u : 0u, .scale = 0.25f}});
-        cuda::dense_update(nullptr, info, weights.get(), gradient.get(), slots, n, device_step.get(), outcome.get());
+        cuda::dense_update(nullptr, info, weights.get(), gradient.get(), slots, n, device_step.get(), outcome.get(),
+                           nullptr);
         EXPECT_EQ(weights.values(), want) << info.name << ", step " << step;
       }
       for (size_t i = 0; i < state.size(); ++i)
@@ -160,19 +161,24 @@ TEST_F(CudaUpdates, EveryDenseOptimizerHasTheBitsOfTheCpu) {
   }
 }
 
-TEST_F(CudaUpdates, CopiesInBf16ArePaddedWithZeros) {
-  const std::vector<std::pair<int64_t, int64_t>> shapes = {{1, 1}, {3, 8}, {130, 17}, {64, 12}, {9, 4}, {1, 500}};
+TEST_F(CudaUpdates, CopiesInBf16ArePaddedWithZerosAndMoveWithTheWeights) {
+  const std::vector<std::pair<int64_t, int64_t>> shapes = {{1, 1}, {3, 8}, {130, 17}, {64, 12},
+                                                           {9, 4}, {7, 3}, {1, 500}};
   const auto infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> special = {0x1.01p0f, 0x1.03p0f,   0x1.010002p0f, -0.0f,     0x1.fep-127f,
                                       0x1p-149f, 0x1.ffp127f, infinity,      -infinity, nan};
-  std::vector<DeviceArray<float>> from;
+  std::vector<int64_t> offsets;  // with room between them, and before the first
+  int64_t n = 16;
+  for (const auto& [rows, cols] : shapes) offsets.push_back(n), n += (rows * cols + 15) / 16 * 16;
+  std::vector<float> w = normal(n, "w");
+  std::copy(special.begin(), special.end(), w.begin() + offsets.back());
+  const DeviceArray<float> weights(w), gradient(normal(n, "g"));
   std::vector<DeviceArray<bf16>> to;
   std::vector<cuda::LowCopy> copies;
-  for (const auto& [rows, cols] : shapes) {
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    const auto [rows, cols] = shapes[i];
     const int64_t ld = (cols + 7) / 8 * 8;
-    std::vector<float> w = normal(rows * cols, "w");
-    if (cols == 500) std::copy(special.begin(), special.end(), w.begin());
-    copies.push_back({.from = from.emplace_back(w).get(),
+    copies.push_back({.from = weights.get() + offsets[i],
                       .to = to.emplace_back(static_cast<size_t>(rows * ld)).get(),
                       .rows = rows,
                       .cols = cols,
@@ -180,22 +186,30 @@ TEST_F(CudaUpdates, CopiesInBf16ArePaddedWithZeros) {
   }
   const DeviceArray<std::byte> memory(cuda::LowCopies::bytes(copies.size()));
   const cuda::LowCopies low(copies, memory.get(), nullptr);
-  const DeviceArray<cuda::Outcome> no(std::vector<cuda::Outcome>{{.proceed = 0}});
-  low.refresh(nullptr, no.get());
-  EXPECT_EQ(to[1].values()[0].bits, 0xEEEE);
-  low.refresh(nullptr, nullptr);
-  for (size_t i = 0; i < copies.size(); ++i) {
-    const std::vector<bf16> got = to[i].values();
-    const std::vector<float> want = from[i].values();
-    for (int64_t r = 0; r < copies[i].rows; ++r)
-      for (int64_t c = 0; c < copies[i].ld; ++c) {
-        const float w = c < copies[i].cols ? want[static_cast<size_t>(r * copies[i].cols + c)] : 0.0f;
-        const bf16 low_w = got[static_cast<size_t>(r * copies[i].ld + c)];
-        if (std::isnan(w))
-          ASSERT_TRUE(std::isnan(to_float(low_w)));
-        else
-          ASSERT_EQ(low_w.bits, to_bf16(w).bits) << i << ": " << r << ", " << c;
-      }
+  const auto expect_copied = [&](const std::vector<float>& want) {
+    for (size_t i = 0; i < copies.size(); ++i) {
+      const std::vector<bf16> got = to[i].values();
+      for (int64_t r = 0; r < copies[i].rows; ++r)
+        for (int64_t c = 0; c < copies[i].ld; ++c) {
+          const float x = c < copies[i].cols ? want[static_cast<size_t>(offsets[i] + r * copies[i].cols + c)] : 0.0f;
+          const bf16 low_x = got[static_cast<size_t>(r * copies[i].ld + c)];
+          if (std::isnan(x))
+            ASSERT_TRUE(std::isnan(to_float(low_x)));
+          else
+            ASSERT_EQ(low_x.bits, to_bf16(x).bits) << i << ": " << r << ", " << c;
+        }
+    }
+  };
+  low.refresh(nullptr);
+  expect_copied(w);
+  OptimizerSettings sgd("sgd", OptimizerUse::dense);
+  const DeviceArray<OptimizerStep> step(std::vector<OptimizerStep>{sgd.info().step(sgd, 0.1, 1, 0)});
+  for (const bool proceed : {true, false}) {
+    const DeviceArray<cuda::Outcome> outcome(std::vector<cuda::Outcome>{{.proceed = proceed ? 1u : 0u, .scale = 1.0f}});
+    cuda::dense_update(nullptr, sgd.info(), weights.get(), gradient.get(), {}, n, step.get(), outcome.get(), &low);
+    const std::vector<float> moved = weights.values();
+    EXPECT_NE(moved[static_cast<size_t>(offsets[2])], w[static_cast<size_t>(offsets[2])]);
+    expect_copied(moved);
   }
 }
 
