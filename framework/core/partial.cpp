@@ -27,13 +27,22 @@ bool is_partial_of(const std::string& name, const std::string& file) {
          name.find_first_not_of("0123456789-", prefix.size()) == std::string::npos;
 }
 
+/// Whether an open file or directory still has that name: it may have been removed, or have got its own name, before
+/// the lock was there.
+bool is_named(int fd, const std::string& path) {
+  struct stat held {
+  }, named{};
+  return ::fstat(fd, &held) == 0 && ::stat(path.c_str(), &named) == 0 && held.st_dev == named.st_dev &&
+         held.st_ino == named.st_ino;
+}
+
 /// Removes it under its lock, so that nobody begins to write it meanwhile.
 void remove_unless_held(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) fd = ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return;
   std::error_code ignored;  // it is only in the way of the disk's space
-  if (lock(fd) == Lock::taken) std::filesystem::remove_all(path, ignored);
+  if (lock(fd) == Lock::taken && is_named(fd, path)) std::filesystem::remove_all(path, ignored);
   ::close(fd);
 }
 
@@ -53,23 +62,21 @@ Partial::Partial(std::string path, Kind kind) : path_(std::move(path)) {
   for (int n = 1; !make(name_, kind); ++n) name_ = first + "-" + std::to_string(n);
 }
 
-/// Whether the name can be used: not where another process holds it.
+/// Whether the name can be used: not where something has it, which is another process's, or cannot be removed.
 bool Partial::make(const std::string& name, Kind kind) {
-  for (;;) {
-    if (kind == Kind::directory) ::mkdir(name.c_str(), 0777);
-    const int flags = kind == Kind::directory ? O_RDONLY | O_DIRECTORY : O_WRONLY | O_CREAT;
-    const int fd = ::open(name.c_str(), flags | O_CLOEXEC, 0666);
-    if (fd < 0) return true;
-    const Lock state = lock(fd);
-    struct stat info {};
-    const bool gone = ::fstat(fd, &info) == 0 && info.st_nlink == 0;  // removed as a leftover before the lock was ours
-    if (state != Lock::held_elsewhere && !gone) {
-      lock_ = fd;
-      return true;
-    }
-    ::close(fd);
-    if (state == Lock::held_elsewhere && !gone) return false;
+  int fd = -1;
+  if (kind == Kind::file)
+    fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  else if (::mkdir(name.c_str(), 0777) == 0)
+    fd = ::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return errno != EEXIST;
+  const Lock state = lock(fd);
+  if (state == Lock::none || (state == Lock::taken && is_named(fd, name))) {
+    lock_ = fd;
+    return true;
   }
+  ::close(fd);  // taken for a leftover before the lock was there
+  return false;
 }
 
 Partial::~Partial() {

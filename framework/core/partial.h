@@ -6,7 +6,8 @@ namespace mtrank {
 
 /// What is written beside `path` until all of it is there, as "<path>.partial-<process id>". A lock that ends with the
 /// process tells what is being written from what a killed process left: the constructor removes the latter, and takes
-/// no name that another process holds, such as one of the same id in another container. Without `commit` it is removed.
+/// no name that is there already, such as that of a process of the same id in another container. Without `commit` it is
+/// removed.
 class Partial {
  public:
   enum class Kind { file, directory };

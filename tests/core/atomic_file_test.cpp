@@ -129,6 +129,23 @@ TEST_F(AtomicFileTest, WritersOfOneNameAndProcessIdDoNotMeet) {
   EXPECT_EQ(disk::read_all(mine, 100), "of another container's process");
 }
 
+TEST_F(AtomicFileTest, WritesNothingThroughWhatHasThePartialsName) {
+  const std::string mine = ".partial-" + std::to_string(::getpid());
+  folder_.write("victim", "untouched");
+  std::filesystem::create_symlink("victim", path("file" + mine));
+  ASSERT_EQ(::mkfifo(path("pipe" + mine).c_str(), 0600), 0);
+  std::filesystem::create_directories(path("theirs/one"));
+  std::filesystem::create_symlink("theirs", path("all" + mine));
+  write_file_atomically(path("file"), "whole");
+  write_file_atomically(path("pipe"), "whole");
+  AtomicDirectory(path("all")).commit();
+  EXPECT_EQ(contents("victim"), "untouched");
+  EXPECT_EQ(contents("file"), "whole");
+  EXPECT_EQ(contents("pipe"), "whole");
+  EXPECT_TRUE(disk::list(path("all")).empty());
+  EXPECT_THAT(disk::list(path("theirs")), ElementsAre("one"));
+}
+
 TEST_F(AtomicFileTest, ADirectoryTakesTheNameWhenItIsWhole) {
   std::filesystem::create_directories(path("all.partial-1/half"));
   std::filesystem::create_directories(path("all.partial-2/half"));
