@@ -146,6 +146,8 @@ void Job::make_room(const HostBatch& batch, const StagedLayout& layout, std::vec
     const double ids = batch.ids[f].offsets[batch.rows] - batch.ids[f].offsets[0];
     if (ids > static_cast<double>(layout.ids()[f].capacity))
       rooms[f].per_row = kMoreRoom * ids / static_cast<double>(layout.rows());
+    for (IdsRoom& room : job_.ids)  // what a refusal reckons with
+      if (room.name == rooms[f].name) room.per_row = std::max(room.per_row, rooms[f].per_row);
   }
   require_room(plan_, Workspace(plan_), available_, device_.total_bytes());
   make_workspace();

@@ -375,6 +375,33 @@ TEST_F(CudaJob, ListsThatOutgrowTheirRoomOnAFullDevice) {
   Run tight(*this, DeviceKind::cuda);
   EXPECT_NO_THROW(tight.train(8));
 }
+
+TEST_F(CudaJob, ListsThatOutgrowTheDeviceAreRefusedWithABatchThatFits) {
+  const size_t held = emulator::allocated_bytes();
+  ids_per_row_ = {{"items", 0.01}};
+  model_->config.eval.batch_size = 1;
+  emulator::Settings settings = emulator::settings();
+  {
+    const Run planned(*this, DeviceKind::cpu);
+    settings.memory = held;
+    for (const AcceleratorRegion& region :
+         plan_accelerator(accelerator_job({planned.config_, planned.graphs_, model_->data->schema(), *planned.state_,
+                                           pool_, planned.shards_, ids_per_row_})))
+      settings.memory += static_cast<size_t>(region.bytes);
+  }
+  const emulator::WithSettings with(settings);
+  Run tight(*this, DeviceKind::cuda);
+  try {
+    tight.train(8);
+    FAIL() << "the longer lists fit";
+  } catch (const ResourceError& error) {
+    const std::string text = error.what();
+    int64_t batch = 0;
+    ASSERT_EQ(std::sscanf(text.substr(text.find(" are free. ")).c_str(), " are free. train.batch_size: %ld", &batch), 1)
+        << text;
+    EXPECT_LT(batch, kBatch);
+  }
+}
 #endif
 
 TEST_F(CudaJob, AStepThatIsNotFiniteChangesNothingNorDoesTheNext) {
