@@ -73,6 +73,7 @@ void EncodedSource::want(const Order& order, size_t window, Loaded& loaded, cons
   loaded.epoch = order.epoch;
   loaded.window = window;
   loaded.records.clear();
+  loaded.records.reserve(static_cast<size_t>(w.rows));  // a list that grows takes more than it holds
   loaded.listed = 0;
   loaded.unlisted = static_cast<size_t>(w.rows);
   loaded.unordered = options_.shuffle ? loaded.unlisted : 0;
@@ -160,7 +161,7 @@ void EncodedSource::seek(int64_t epoch, int64_t sample) {
 }
 
 /// Puts the next rows of the window into the batch, and reads a share of the next window, then orders a share of it. It
-/// is read when two thirds of this one are gone, and in order before the last batch of it.
+/// is read when two thirds of this one are gone, and in order with the last batch of it.
 void EncodedSource::take(size_t rows) {
   builder_.add(current_.records.data() + at_, static_cast<int64_t>(rows));
   const int ranges = builder_.ranges();
