@@ -121,7 +121,7 @@ class PhaseCosts {
     int slots = 0;
     for (const float* slot : bench.job.model.slots) slots += slot != nullptr;
     costs_["norm and finite check"].bytes = bytes(n);
-    // Gradient, weight there and back, every slot there and back; the copy in bf16 is read and written half as wide.
+    // Gradient, weight there and back, every slot there and back; the copy in bf16 is written, half as wide.
     costs_["dense update"].bytes = bytes(n * (3 + 2 * slots)) + (bench.job.dtype == DType::bf16 ? 0.5 * bytes(n) : 0);
   }
 

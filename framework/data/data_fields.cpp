@@ -30,8 +30,8 @@ Json sample_json(const RowSpec& rows) {
 
 Json split_json(const DatasetSpec& spec) {
   Json j;
-  for (const Part part :
-       {Part::valid, Part::test, Part::train}) {  // the first that differs is named: the user's come first
+  // The first that differs is named; what trains is what the others leave.
+  for (const Part part : {Part::valid, Part::test, Part::train}) {
     const SplitSpec& split = spec.parts[static_cast<size_t>(part)].split;
     if (split.by.empty()) continue;
     j["by"] = split.by;

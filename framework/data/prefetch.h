@@ -21,7 +21,7 @@ class PrefetchSource : public BatchSource {
 
   const InputSchema& schema() const override { return source_->schema(); }
   int64_t rows() const override { return source_->rows(); }
-  /// Returns at once; what it takes is done ahead as well.
+  /// Waits for the batch that is being read. The seek is done ahead as well: its error comes out of `next`.
   void seek(int64_t epoch, int64_t sample) override;
   /// Swaps `batch` with the oldest batch read; its memory is used again.
   bool next(Batch& batch) override;

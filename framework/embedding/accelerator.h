@@ -48,7 +48,7 @@ struct LaunchOptions {
   BackwardEpilogues epilogues = BackwardEpilogues::same_kernel;
   bool graph = true;    ///< replay a captured graph; false: launch every kernel every time
   bool overlap = true;  ///< several streams; false: one kernel after the other
-  bool fuse = true;     ///< ReLUs' and biases' gradients are part of other kernels, losses one launch; false: for tests
+  bool fuse = true;     ///< ReLUs', biases' and gates' ops in other kernels, losses in one launch; false: for tests
 };
 
 /// What a job asks of an accelerator. What it points to lives as long as the accelerator.
@@ -85,7 +85,7 @@ struct AcceleratorStep {
 };
 
 /// Seconds a step by node of the training graph, and by phase (what is no node: copies, sort, updates). Where one
-/// launch does several nodes' work, the first of them has its time.
+/// launch does several nodes' work, the first loss or the mixture has its time.
 struct AcceleratorProfile {
   std::vector<double> node_seconds;
   std::vector<uint8_t> fused;  ///< by node: it became a part of another, and costs nothing

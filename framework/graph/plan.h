@@ -69,12 +69,12 @@ struct Plan {
   size_t packed_bytes = 0;
   /// Every dense gradient has one writer, so adding one shard's to another's can happen in that writer.
   bool single_writers = true;
-  std::vector<NodeRange> together;  ///< nodes that may run at the same time: none overwrites what another reads
+  std::vector<NodeRange> together;  ///< nodes of which none overwrites what another reads
 
   const Place& place(ValueId id) const { return places[static_cast<size_t>(id)]; }
 };
 
-/// `together`: neighbours that are to run at the same time, each needing nothing that another of its range writes.
+/// `together`: neighbours that run at the same time, or as one: what they touch lives from the first to the last.
 Plan make_plan(Graph graph, int64_t capacity, DType dtype = DType::f32, std::vector<NodeRange> together = {});
 
 /// Every decision, one line a value, node and packed weight, in the order in which they run. Stable, for people and for
