@@ -18,6 +18,7 @@ namespace mtrank::cuda {
 struct ReluSigns {
   void* bits = nullptr;
   int64_t ld = 0;        ///< bits, a multiple of 128
+  bool wanted = false;   ///< the library offers a product that masks by them
   bool kept = false;     ///< the forward product has written them
   bool applied = false;  ///< the product that makes the gradient has masked it
 };

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "cuda/call.h"
 #include "framework/graph/plan.h"
 
 /// What the GPU launches in other pieces than the graph lists it in. Decided before memory is placed, since it changes
@@ -21,6 +22,9 @@ struct ReluFusion {
   int64_t ld() const;
   size_t bytes(int64_t rows) const { return static_cast<size_t>(rows * ld() / 8); }
 };
+
+/// Whether the library offers to mask in the product of such a node. As Products::run, not the first time in a capture.
+bool can_mask(const Call& product);
 
 /// db = Σ_B dz: the kernel that writes dz sums it, and the weight gradient behind it, which is the next node, needs not
 /// read it for that.

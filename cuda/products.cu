@@ -54,9 +54,17 @@ const char* name_of(Epilogue epilogue) {
   return names[static_cast<int>(epilogue)];
 }
 
-bool backward(Epilogue epilogue) { return epilogue == Epilogue::bias_gradient || epilogue == Epilogue::relu_gradient; }
-
 bool has_signs(Epilogue epilogue) { return epilogue >= Epilogue::relu_signs; }
+
+/// Of the backward pass, or for it.
+bool backward(Epilogue epilogue) { return epilogue == Epilogue::bias_gradient || has_signs(epilogue); }
+
+/// What is left of an epilogue without what the backward pass needs.
+Epilogue forward_part(Epilogue epilogue) {
+  if (epilogue == Epilogue::relu_signs) return Epilogue::relu;
+  if (epilogue == Epilogue::bias_relu_signs) return Epilogue::bias_relu;
+  return backward(epilogue) ? Epilogue::none : epilogue;
+}
 
 bool has_vector(Epilogue epilogue) {
   return epilogue == Epilogue::bias || epilogue == Epilogue::bias_relu || epilogue == Epilogue::bias_gradient ||
@@ -116,6 +124,7 @@ struct Products::Chosen {
   Descriptor descriptor;
   Layout a, b, d;  // the library's names: a is our B
   cublasLtMatmulHeuristicResult_t result{};
+  bool launched = false;
 };
 
 Products::Products(BackwardEpilogues epilogues) : epilogues_(epilogues) { MTRANK_CUDA(cublasLtCreate(&handle_)); }
@@ -194,7 +203,7 @@ Products::Entry Products::choose(const Key& key, void* vector, void* signs) cons
   };
   if (!suggest(chosen->result)) return {nullptr, "the library has none"};
   if (backward(key.epilogue) && epilogues_ == BackwardEpilogues::same_kernel) {
-    set(descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT);
+    set(descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE, library_epilogue(forward_part(key.epilogue)));
     cublasLtMatmulHeuristicResult_t plain{};
     if (suggest(plain) && algorithm_of(plain) != algorithm_of(chosen->result))
       return {nullptr, "algorithm " + std::to_string(algorithm_of(chosen->result)) + " instead of " +
@@ -205,7 +214,7 @@ Products::Entry Products::choose(const Key& key, void* vector, void* signs) cons
 }
 
 /// False where the library refuses after all what it has suggested.
-bool Products::launch(const Product& p, const Chosen& chosen, const Context& context, bool first) const {
+bool Products::launch(const Product& p, Chosen& chosen, const Context& context) const {
   if (has_vector(p.epilogue)) set(chosen.descriptor, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.vector);
   if (has_signs(p.epilogue)) set(chosen.descriptor, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.signs);
   const float alpha = 1, beta = p.accumulate ? 1 : 0;
@@ -213,30 +222,33 @@ bool Products::launch(const Product& p, const Chosen& chosen, const Context& con
       cublasLtMatmul(handle_, chosen.descriptor.get(), &alpha, p.b.data, chosen.a.get(), p.a.data, chosen.b.get(),
                      &beta, p.d.data, chosen.d.get(), p.d.data, chosen.d.get(), &chosen.result.algo, context.workspace,
                      Context::kWorkspace, context.stream);
-  if (first && refuses(status)) return false;
+  if (!chosen.launched && refuses(status)) return false;
   MTRANK_CUDA(status);
+  chosen.launched = true;
   return true;
 }
 
-bool Products::run(const Product& p, const Context& context) {
+Products::Entry& Products::entry_of(const Product& p, const Context& context) {
   MTRANK_ASSERT(p.a.dtype == p.b.dtype && !p.d.transposed);
   MTRANK_ASSERT(!has_signs(p.epilogue) || (p.signs && reinterpret_cast<uintptr_t>(p.signs) % 256 == 0));
   MTRANK_ASSERT(!has_signs(p.epilogue) || p.groups == 1);
   const Key key = key_of(p, context.tf32);
-  auto at = chosen_.find(key);
-  const bool first = at == chosen_.end();
-  if (first) {
-    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
-    MTRANK_CUDA(cudaStreamIsCapturing(context.stream, &capture));
-    MTRANK_ASSERT(capture == cudaStreamCaptureStatusNone);
-    at = chosen_.emplace(key, choose(key, p.vector, p.signs)).first;
-  }
-  Entry& entry = at->second;
-  if (entry.chosen && launch(p, *entry.chosen, context, first)) return true;
+  if (const auto at = chosen_.find(key); at != chosen_.end()) return at->second;
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  MTRANK_CUDA(cudaStreamIsCapturing(context.stream, &capture));
+  MTRANK_ASSERT(capture == cudaStreamCaptureStatusNone);
+  return chosen_.emplace(key, choose(key, p.vector, p.signs)).first->second;
+}
+
+bool Products::offers(const Product& p, const Context& context) { return entry_of(p, context).chosen != nullptr; }
+
+bool Products::run(const Product& p, const Context& context) {
+  Entry& entry = entry_of(p, context);
+  if (entry.chosen && launch(p, *entry.chosen, context)) return true;
   if (entry.chosen) entry = {nullptr, "the library suggests it and refuses it"};
   if (p.epilogue != Epilogue::none) return false;
   if (p.groups > 1) return run_each_group(p, context);
-  throw ResourceError("cuBLASLt has no algorithm for the product " + text(key));
+  throw ResourceError("cuBLASLt has no algorithm for the product " + text(key_of(p, context.tf32)));
 }
 
 bool Products::run_each_group(const Product& p, const Context& context) {

@@ -53,8 +53,8 @@ struct Product {
 /// shape, never a matter of timing, and never one that adds in an order that varies: the same bits on every run with
 /// the same library on the same GPU.
 ///
-/// Not every kernel of the library has every epilogue of the backward pass: in bf16 its fastest ones for sm_90 have
-/// none, so that to fuse is to multiply with older ones. An epilogue that would change the kernel counts as refused.
+/// Not every kernel of the library has every epilogue: in bf16 its fastest ones for sm_90 have none of the backward
+/// pass, so that to fuse is to multiply with older ones. An epilogue that would change the kernel counts as refused.
 class Products {
  public:
   explicit Products(BackwardEpilogues epilogues = BackwardEpilogues::same_kernel);
@@ -67,7 +67,11 @@ class Products {
   /// shape where the library cannot multiply at all.
   bool run(const Product& product, const Context& context);
 
-  /// JSON list of the products that were run: their shapes and the algorithms chosen.
+  /// Whether the library can fuse a product's epilogue, as far as it says before it does so. As `run`, not the first
+  /// time in a capture.
+  bool offers(const Product& product, const Context& context);
+
+  /// JSON list of the products that were run, or asked for: their shapes and the algorithms chosen.
   std::string describe() const;
 
  private:
@@ -94,11 +98,13 @@ class Products {
   };
 
   static Key key_of(const Product& product, bool tf32);
+  /// The first use of a shape asks the library.
+  Entry& entry_of(const Product& product, const Context& context);
   static std::string text(const Key& key);
   /// Without an epilogue, for groups that the library cannot do at once.
   bool run_each_group(const Product& product, const Context& context);
   Entry choose(const Key& key, void* vector, void* signs) const;
-  bool launch(const Product& product, const Chosen& chosen, const Context& context, bool first) const;
+  bool launch(const Product& product, Chosen& chosen, const Context& context) const;
 
   const BackwardEpilogues epilogues_;
   cublasLtHandle_t handle_ = nullptr;

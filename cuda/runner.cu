@@ -82,6 +82,7 @@ Runner::Runner(const Plan& plan, const DeviceBindings& b, uint64_t seed)
     signs_[f] = {.bits = b.signs[f], .ld = b.relus[f].ld()};
     for (const size_t n : {b.relus[f].forward, b.relus[f].product, b.relus[f].gradient})
       nodes_[n].out[0].signs = &signs_[f];
+    nodes_[b.relus[f].forward].masked_by = b.relus[f].product;
   }
   sums_.resize(b.biases.size());
   for (size_t f = 0; f < b.biases.size(); ++f) {
@@ -153,6 +154,8 @@ void Runner::run(size_t begin, size_t end, const Context& context) const {
   for (size_t n = begin; n < end; ++n) {
     const Node& node = nodes_[n];
     const SideStream* side = context.side;
+    // Signs that nobody can use are not kept: the forward product is as fast without.
+    if (node.masked_by != 0) node.out[0].signs->wanted = can_mask(call(nodes_[node.masked_by], context));
     // In the scratch memory that the next node begins with.
     if (node.sums)
       *node.sums = {reinterpret_cast<float*>(side && nodes_[n + 1].forks ? side->scratch : context.scratch), false};

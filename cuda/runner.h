@@ -56,6 +56,7 @@ class Runner {
     NodeRange launches = {};   ///< nodes launched when this one's turn comes; none: another's
     bool forks = false;        ///< runs beside the next node
     bool joins = false;        ///< is that next node
+    size_t masked_by = 0;      ///< a later node that may mask by the signs that this one keeps; 0: none
     BiasSums* sums = nullptr;  ///< that it makes for the next node
   };
   Call call(const Node& node, const Context& context) const;

@@ -1,6 +1,7 @@
 #include "framework/ops/linear.h"
 
 #include "cuda/elementwise.cuh"
+#include "cuda/fusion.h"
 #include "cuda/narrow.h"
 #include "cuda/products.h"
 #include "framework/ops/activation.h"
@@ -82,7 +83,7 @@ void wide_forward(const Call& call, const Shape& s, Activation activation) {
   const bool can_bias = !b || product.vector;
   if (ReluSigns* signs = y.signs) {
     product.signs = signs->bits, product.signs_ld = signs->ld;
-    signs->kept = can_bias && run(b ? Epilogue::bias_relu_signs : Epilogue::relu_signs);
+    signs->kept = signs->wanted && can_bias && run(b ? Epilogue::bias_relu_signs : Epilogue::relu_signs);
     if (signs->kept) return;
   }
   if (activation == Activation::relu && z.data == y.data && can_bias && run(b ? Epilogue::bias_relu : Epilogue::relu))
@@ -133,7 +134,26 @@ void wide_gradient(const Call& call, const Shape& s, bool add_weights, bool add_
   if (db && !summed) column_sums(dz, s.rows, db.as<float>(), add_bias, call.context);
 }
 
+/// dx = dz Wᵀ, of a linear_input_gradient node.
+Product input_product(const Call& call) {
+  const DeviceView &dz = call.in[0], &w = call.in[1], &dx = call.out[0];
+  const int64_t groups = call.node.attributes.integer("groups", 1), k = w.rows / groups, n = w.cols;
+  Product product{call.rows, k, n, groups, operand(dz, n), weights(w, dz.dtype, k, true), operand(dx, k)};
+  product.accumulate = call.accumulate[0] != 0;
+  return product;
+}
+
+/// The same where the product masks dx.
+Product masked_product(const Call& call) {
+  Product product = input_product(call);
+  product.signs = call.out[0].signs->bits, product.signs_ld = call.out[0].signs->ld;
+  product.epilogue = Epilogue::relu_gradient;
+  return product;
+}
+
 }  // namespace
+
+bool can_mask(const Call& call) { return call.context.products->offers(masked_product(call), call.context); }
 
 /// x [B, G K], W [G K, N], b [1, G N] or absent -> y [B, G N], z or absent.
 void launches::linear(const Call& call) {
@@ -167,16 +187,11 @@ void launches::linear_input_gradient(const Call& call) {
   const bool accumulate = call.accumulate[0] != 0;
   if (!dx || s.rows == 0) return;
   if (!narrow(s)) {
-    Product product{s.rows, s.k, s.n, groups, operand(dz, s.n), weights(w, dz.dtype, s.k, true), operand(dx, s.k)};
-    product.accumulate = accumulate;
     if (ReluSigns* signs = dx.signs) {
-      product.signs = signs->bits, product.signs_ld = signs->ld;
-      product.epilogue = Epilogue::relu_gradient;
-      signs->applied = signs->kept && call.context.products->run(product, call.context);
+      signs->applied = signs->kept && call.context.products->run(masked_product(call), call.context);
       if (signs->applied) return;
-      product.epilogue = Epilogue::none;
     }
-    call.context.products->run(product, call.context);
+    call.context.products->run(input_product(call), call.context);
     return;
   }
   narrow_product({.rows = s.rows,

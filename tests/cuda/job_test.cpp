@@ -310,12 +310,13 @@ TEST_F(CudaJob, FusedStepsFollowTheCpu) {
 /// What the library cannot fuse, forward or backward, is computed by kernels of our own.
 TEST_F(CudaJob, StepsThatTheLibraryWouldNotFuse) {
   use_wide_relus();
-  std::vector<emulator::Settings> libraries(5, emulator::settings());
+  std::vector<emulator::Settings> libraries(6, emulator::settings());
   libraries[0].refused = {CUBLASLT_EPILOGUE_RELU_AUX_BIAS, CUBLASLT_EPILOGUE_BGRADA};
   libraries[1].refused = {CUBLASLT_EPILOGUE_DRELU, CUBLASLT_EPILOGUE_BGRADA};
   libraries[2].other_kernel = {CUBLASLT_EPILOGUE_DRELU, CUBLASLT_EPILOGUE_BGRADA};
   libraries[3].fails = {CUBLASLT_EPILOGUE_DRELU, CUBLASLT_EPILOGUE_BGRADA};
   libraries[4].fails = {CUBLASLT_EPILOGUE_RELU_AUX_BIAS, CUBLASLT_EPILOGUE_BGRADA};
+  libraries[5].other_kernel = {CUBLASLT_EPILOGUE_RELU_AUX_BIAS, CUBLASLT_EPILOGUE_BGRADA};
   for (const emulator::Settings& library : libraries) {
     const emulator::WithSettings with(library);
     for (const Precision precision : {Precision::fp32, Precision::bf16}) {
@@ -325,6 +326,24 @@ TEST_F(CudaJob, StepsThatTheLibraryWouldNotFuse) {
       EXPECT_EQ(fused.hash(), plain.hash());
     }
   }
+}
+
+/// Signs are not kept for a product that the library would mask by them with another kernel only, nor where none is
+/// to mask.
+TEST_F(CudaJob, SignsThatNobodyUsesAreNotKept) {
+  use_wide_relus();
+  emulator::Settings library = emulator::settings();
+  library.other_kernel = {CUBLASLT_EPILOGUE_DRELU};
+  const auto epilogues = [&](BackwardEpilogues which) {
+    Run run(*this, DeviceKind::cuda, {.epilogues = which});
+    run.train(2);
+    return run.device_->algorithms();
+  };
+  EXPECT_THAT(epilogues(BackwardEpilogues::same_kernel), HasSubstr("\"bias_relu_signs\""));
+  EXPECT_THAT(epilogues(BackwardEpilogues::never), Not(HasSubstr("\"bias_relu_signs\"")));
+  const emulator::WithSettings with(library);
+  EXPECT_THAT(epilogues(BackwardEpilogues::same_kernel), Not(HasSubstr("\"bias_relu_signs\"")));
+  EXPECT_THAT(epilogues(BackwardEpilogues::always), HasSubstr("\"bias_relu_signs\""));
 }
 #endif
 
