@@ -52,12 +52,11 @@ class CpuDevice : public TrainDevice {
 bool wants_accelerator(const Config& config) {
   std::string why;
   bool wanted = config.train.device == DeviceKind::cuda;
-  if (wanted && !accelerator_built()) {
-    accelerator_present(&why);
-    throw ConfigError("train.device is cuda, but " + why);
+  if (wanted && !accelerator_present(&why)) {
+    const std::string problem = "train.device is cuda, but " + why;
+    if (!accelerator_built()) throw ConfigError(problem);
+    throw ResourceError(problem + ". Use --device cpu");
   }
-  if (wanted && !accelerator_present(&why))
-    throw ResourceError("train.device is cuda, but " + why + ". Use --device cpu");
   if (config.train.device == DeviceKind::automatic) wanted = accelerator_present(&why);
   if (!wanted && config.train.precision != Precision::fp32)
     throw ConfigError(std::string("train.precision is ") + enum_name(config.train.precision) +
