@@ -48,9 +48,11 @@ void remove_unless_held(const std::string& path) {
 
 void remove_leftovers(const std::string& path) {
   const std::string file = std::filesystem::path(path).filename();
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(disk::parent(path), ignored))
-    if (is_partial_of(entry.path().filename(), file)) remove_unless_held(entry.path());
+  std::error_code error;  // what cannot be listed stays
+  const std::filesystem::directory_iterator end;
+  for (std::filesystem::directory_iterator entry(disk::parent(path), error); !error && entry != end;
+       entry.increment(error))
+    if (is_partial_of(entry->path().filename(), file)) remove_unless_held(entry->path());
 }
 
 }  // namespace

@@ -217,7 +217,8 @@ std::shared_ptr<const EncodedSet> open_mtb(const std::string& folder, const std:
   int64_t rows = 0;
   for (const MtbShardInfo& info : infos) {
     const std::string path = folder + "/" + info.file;
-    if (!std::filesystem::exists(path))
+    std::error_code error;  // another one comes out when it is opened
+    if (std::filesystem::status(path, error).type() == std::filesystem::file_type::not_found)
       throw FileError(path + ": is missing; convert again, or bring it from where the others are from");
     shards.push_back(std::make_unique<MtbShard>(path));
     const MtbShard& shard = *shards.back();
