@@ -62,12 +62,8 @@ TableRows bench_rows(const Config& config, std::optional<int64_t> rows_cap, cons
 
 FileRates measure_files(const Config& config, const Dataset& files, int threads, int steps,
                         const std::function<void(const Batch&)>& step) {
-  const StreamOptions options{.batch_size = config.train.batch_size,
-                              .shuffle = config.train.shuffle.mode != ShuffleMode::none,
-                              .seed = static_cast<uint64_t>(config.seed),
-                              .memory = static_cast<uint64_t>(config.train.shuffle.memory.bytes),
-                              .threads = threads,
-                              .epochs = INT64_MAX};
+  StreamOptions options = stream_options(config, threads);
+  options.epochs = INT64_MAX;
   FileRates out;
   {
     const auto source = files.train(options);

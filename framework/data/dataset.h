@@ -35,6 +35,8 @@ struct DatasetSpec {
 
 /// Throws ConfigError.
 DatasetSpec dataset_spec(const Config& config);
+/// Of training rows: batches, shuffle and epochs of a config.
+StreamOptions stream_options(const Config& config, int threads);
 
 /// What the encoded rows of a part take.
 struct EncodedSize {

@@ -189,6 +189,15 @@ DatasetSpec dataset_spec(const Config& config) {
   return out;
 }
 
+StreamOptions stream_options(const Config& config, int threads) {
+  return {.batch_size = config.train.batch_size,
+          .shuffle = config.train.shuffle.mode != ShuffleMode::none,
+          .seed = static_cast<uint64_t>(config.seed),
+          .memory = static_cast<uint64_t>(config.train.shuffle.memory.bytes),
+          .threads = threads,
+          .epochs = config.train.epochs};
+}
+
 std::vector<DataProblem> check_data(const Config& config, int threads) {
   const DatasetSpec spec = dataset_spec(config);
   std::vector<CheckedTask> tasks;

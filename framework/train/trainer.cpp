@@ -215,7 +215,7 @@ class Trainer {
   }
 
   void steps() {
-    std::unique_ptr<BatchSource> stream = data_.train(stream_options());
+    std::unique_ptr<BatchSource> stream = data_.train(stream_options(config_, reading_threads()));
     stream->seek(state_.epoch, state_.sample);
     PrefetchSource source(std::move(stream));
     window_.restart(seconds_now(), 0);
@@ -230,15 +230,6 @@ class Trainer {
         throw Stopped();
       }
     }
-  }
-
-  StreamOptions stream_options() const {
-    return {.batch_size = config_.train.batch_size,
-            .shuffle = config_.train.shuffle.mode != ShuffleMode::none,
-            .seed = static_cast<uint64_t>(config_.seed),
-            .memory = static_cast<uint64_t>(config_.train.shuffle.memory.bytes),
-            .threads = reading_threads(),
-            .epochs = config_.train.epochs};
   }
 
   int reading_threads() const { return device_->name() == "cpu" ? 1 : pool_.threads(); }  // a CPU's are for the steps
