@@ -123,8 +123,7 @@ void EncodedSource::put_in_order(Loaded& loaded, size_t rows) const {
   permute(loaded.records, loaded.unordered, rows, random, loaded.epoch);
 }
 
-void EncodedSource::open_window(size_t window) {
-  want(order_, window, current_, ahead_);
+void EncodedSource::begin_window() {
   finish(current_);
   look_ahead();
   at_ = 0;
@@ -132,9 +131,7 @@ void EncodedSource::open_window(size_t window) {
 
 void EncodedSource::next_window() {
   std::swap(current_, ahead_);
-  finish(current_);
-  look_ahead();
-  at_ = 0;
+  begin_window();
 }
 
 void EncodedSource::seek(int64_t epoch, int64_t sample) {
@@ -152,7 +149,8 @@ void EncodedSource::seek(int64_t epoch, int64_t sample) {
   for (size_t w = 0; w < order_.windows.size(); ++w) {
     const int64_t rows = order_.windows[w].rows;
     if (before + rows > sample_) {
-      open_window(w);
+      want(order_, w, current_, ahead_);
+      begin_window();
       at_ = static_cast<size_t>(sample_ - before);
       return;
     }
@@ -179,7 +177,7 @@ void EncodedSource::take(size_t rows) {
     if (task < ranges) return builder_.fill(task);
     read_block(ahead_, first + static_cast<size_t>(task - ranges));
   });
-  if (blocks > 0) ahead_.rows->read += blocks;
+  ahead_.rows->read += blocks;
   at_ += rows;
 }
 

@@ -66,7 +66,7 @@ class EncodedSource : public BatchSource {
   void read_block(Loaded& loaded, size_t block) const;
   void finish(Loaded& loaded);
   void put_in_order(Loaded& loaded, size_t rows) const;
-  void open_window(size_t window);
+  void begin_window();
   void next_window();
   void take(size_t rows);
 
