@@ -19,6 +19,8 @@ class ValueMap {
   std::string_view value(size_t index) const {
     return {bytes_.data() + offsets_[index], offsets_[index + 1] - offsets_[index]};
   }
+  /// Of the values alone, end to end.
+  size_t value_bytes() const { return offsets_.back(); }
   size_t bytes() const { return bytes_.size() + 8 * offsets_.size() + sizeof(Slot) * slots_.size(); }
   /// What it took, and how many values it had, when it last grew: the old and the new slots are there at once.
   size_t growth_bytes() const { return growth_bytes_; }

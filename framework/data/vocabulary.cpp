@@ -32,10 +32,8 @@ void Vocabulary::add_ascending(std::string_view value) {
 }
 
 std::string Vocabulary::bytes() const {
-  size_t size = 0;
-  for (int64_t r = 1; r < rows(); ++r) size += value(r).size();
   std::string all;
-  all.reserve(size);
+  all.reserve(map_.value_bytes());
   for (int64_t r = 1; r < rows(); ++r) all += value(r);
   return all;
 }

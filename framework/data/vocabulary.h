@@ -27,6 +27,9 @@ class Vocabulary {
   std::string_view value(int64_t row) const { return map_.value(static_cast<size_t>(row - 1)); }
   size_t memory() const { return map_.bytes(); }
 
+  /// What `bytes()` and `offsets()` take.
+  size_t file_memory() const { return map_.value_bytes() + 8 * static_cast<size_t>(rows()); }
+
   /// For files: all values end to end, and where each begins (one more offset than values).
   std::string bytes() const;
   std::vector<int64_t> offsets() const;

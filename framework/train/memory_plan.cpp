@@ -117,15 +117,6 @@ void leave_to_accelerator(MemoryPlan& plan, int64_t batch) {
   plan.regions.push_back({"staged batches", 3 * batch});
 }
 
-/// Its map and, as the bundle is written, its values end to end and the map of the scorer that tries the bundle.
-void add_vocabulary(const Vocabulary& vocabulary, DataSize& out) {
-  const auto map = static_cast<int64_t>(vocabulary.memory());
-  out.vocabulary_bytes += map;
-  out.exported_bytes += map + 8 * vocabulary.rows();
-  for (int64_t row = 1; row < vocabulary.rows(); ++row)
-    out.exported_bytes += static_cast<int64_t>(vocabulary.value(row).size());
-}
-
 }  // namespace
 
 int64_t eval_batch_size(const Config& config) { return config.eval.batch_size.value_or(8192); }
@@ -143,7 +134,11 @@ DataSize data_size(const Config& config, const Dataset& data) {
     if (part != Part::train) out.eval_rows = std::max(out.eval_rows, data.summary(part).rows);
   }
   for (const TableTransform& table : data.transforms().tables)
-    if (table.vocab) add_vocabulary(*table.vocab, out);
+    if (table.vocab) {
+      out.vocabulary_bytes += static_cast<int64_t>(table.vocab->memory());
+      // As the bundle is written: the values end to end, and the map of the scorer that tries the bundle.
+      out.exported_bytes += static_cast<int64_t>(table.vocab->memory() + table.vocab->file_memory());
+    }
   out.learning_bytes = data.learning_bytes();
   Batch batch;
   const auto source = data.train({.batch_size = std::min<int64_t>(config.train.batch_size, 4096)});
