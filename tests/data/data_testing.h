@@ -2,6 +2,7 @@
 
 #include <random>
 #include <string>
+#include <vector>
 
 #include "framework/data/dataset.h"
 #include "tests/support/temp_dir.h"
@@ -155,6 +156,16 @@ inline DatasetSpec kuairand_spec(const std::string& folder) {
     spec.rows.labels.push_back(binary_label(label));
   spec.rows.keys = {"user_id", "tab"};
   return spec;
+}
+
+/// The column `n` of all rows of an epoch: their order.
+inline std::vector<int> order_of(BatchSource& source, int64_t epoch) {
+  std::vector<int> order;
+  Batch b;
+  source.seek(epoch, 0);
+  while (source.next(b))
+    for (const float n : b.dense[1]) order.push_back(static_cast<int>(n));
+  return order;
 }
 
 }  // namespace mtrank::data_testing
