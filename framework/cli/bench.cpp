@@ -35,7 +35,7 @@ Run bench_command(CLI::App& app) {
   app.add_option("--device", options->device, "cpu | cuda | auto")->check(CLI::IsMember({"cpu", "cuda", "auto"}));
   app.add_option("--batch", options->batch, "samples a step, instead of train.batch_size")
       ->check(CLI::Range(1, 1 << 24));
-  app.add_option("--threads", options->threads, "instead of train.threads")->check(CLI::Range(1, 1024));
+  add_threads_option(app, *options->config);
   app.add_option("--rows-cap", options->rows_cap, "most rows of a table; vocabularies have this many, else 100,000")
       ->check(CLI::Range(1, 2147483647));
   app.add_option("--steps", options->steps, "timed steps, of which the median counts: 9 on the CPU, 60 on a GPU")

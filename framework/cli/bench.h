@@ -22,7 +22,6 @@ struct BenchOptions {
   std::shared_ptr<ConfigArguments> config;
   std::string device;
   std::optional<int64_t> batch, rows_cap, steps;
-  int threads = 0;
   LaunchOptions launch;
   bool profile = false, ceilings = false;
   int64_t ceiling_size = 8192;

@@ -7,7 +7,6 @@
 
 #include "framework/cli/bench.h"
 #include "framework/core/error.h"
-#include "framework/core/host.h"
 #include "framework/data/synthetic_batches.h"
 #include "framework/train/accelerated_device.h"
 #include "framework/train/train_setup.h"
@@ -23,7 +22,7 @@ constexpr int kBatches = 4, kWarmUp = 12, kSteps = 60, kProfiled = 5;
 struct Bench {
   Bench(const Config& c, const BenchOptions& options)
       : config(c),
-        pool(options.threads > 0 ? options.threads : static_cast<int>(c.train.threads.value_or(host_cores()))),
+        pool(c.train.host_threads()),
         files(open_files(c, options.rows_cap, options.data, pool.threads())),
         rows(bench_rows(c, options.rows_cap, files.get())),
         graphs(build_graphs(c, rows)),

@@ -5,7 +5,6 @@
 #include <ctime>
 
 #include "framework/cli/bench.h"
-#include "framework/core/host.h"
 #include "framework/core/isa.h"
 #include "framework/data/synthetic_batches.h"
 #include "framework/serving/forward.h"
@@ -46,8 +45,7 @@ std::vector<double> by_node(const StepProfile& profile, int steps) {
 }  // namespace
 
 BenchReport bench_cpu(const Config& config, const BenchOptions& options) {
-  const int threads =
-      options.threads > 0 ? options.threads : static_cast<int>(config.train.threads.value_or(host_cores()));
+  const int threads = config.train.host_threads();
   const auto files = open_files(config, options.rows_cap, options.data, threads);
   const TableRows rows = bench_rows(config, options.rows_cap, files.get());
   Diagnostics diagnostics;

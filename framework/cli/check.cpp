@@ -1,9 +1,7 @@
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
 
-#include <algorithm>
 #include <memory>
-#include <thread>
 
 #include "framework/cli/command.h"
 #include "framework/cli/load.h"
@@ -31,7 +29,7 @@ int check_converted(const ConfigArguments& arguments, const Config& config, int 
 
 /// Reads the data; every problem is one line on stderr.
 int check_files(const ConfigArguments& arguments, const Config& config) {
-  const int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int threads = config.train.host_threads();
   if (config.data.mtb) return check_converted(arguments, config, threads);
   int errors = 0;
   for (const auto& problem : check_data(config, threads)) {

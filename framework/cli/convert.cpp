@@ -8,7 +8,6 @@
 #include "framework/cli/command.h"
 #include "framework/cli/load.h"
 #include "framework/core/error.h"
-#include "framework/core/host.h"
 #include "framework/data/mtb_directory.h"
 
 namespace mtrank::cli {
@@ -23,8 +22,7 @@ int convert_and_report(Options& options) {
   const Config config = load_or_throw(*options.config);
   if (config.data.mtb)
     throw ConfigError("data.mtb is " + *config.data.mtb + ": that is converted already; --set data.mtb=none");
-  if (options.convert.threads == 0)
-    options.convert.threads = static_cast<int>(config.train.threads.value_or(host_cores()));
+  options.convert.threads = config.train.host_threads();
   convert(dataset_spec(config), options.convert, [](const std::string& line) { fmt::print(stderr, "{}\n", line); });
   fmt::print("{}\ntrain from it: mtrank train {} --set data.mtb={} --out RUN\n",
              describe_mtb_directory(options.convert.out), options.config->path, options.convert.out);
@@ -37,8 +35,7 @@ Run convert_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   options->config = add_config_arguments(app);
   app.add_option("--out", options->convert.out, "directory to make")->required()->type_name("DIR");
-  app.add_option("--threads", options->convert.threads, "instead of train.threads; changes nothing but the time")
-      ->check(CLI::Range(1, 1024));
+  add_threads_option(app, *options->config);
   return [options] { return convert_and_report(*options); };
 }
 

@@ -24,7 +24,7 @@ namespace {
 struct EvalOptions {
   std::string bundle, json;
   std::vector<std::string> files;
-  int threads = 0;
+  int threads = host_cores();
   int64_t batch_size = 4096;
   int64_t skip_bad_rows = 0;
   std::string format;
@@ -41,11 +41,10 @@ void warn(const std::string& text) { fmt::print(stderr, "warning: {}\n", text); 
 
 /// Rows of the files with what metrics need beside the features: labels, conditions, weights, keys.
 EvalRecord evaluate_files(const EvalOptions& options) {
-  const int threads = options.threads > 0 ? options.threads : host_cores();
-  Scorer scorer(read_bundle(options.bundle), threads);
+  Scorer scorer(read_bundle(options.bundle), options.threads);
   const Config config = config_of(options, scorer.bundle());
   const auto encoder = std::make_shared<RowEncoder>(scorer.transforms(), row_spec(config), EncodeFor::scoring);
-  const RawOptions raw{options.batch_size, threads, {}, options.skip_bad_rows > 0, options.skip_bad_rows};
+  const RawOptions raw{options.batch_size, options.threads, {}, options.skip_bad_rows > 0, options.skip_bad_rows};
   RawSource source(options.files, read_options(scorer, options.format), encoder, raw);
   Evaluator evaluator(config, scorer.forward(), scorer.pool());
   const EvalRecord record = evaluator.run(source, "data", 0, warn);
@@ -74,7 +73,7 @@ Run eval_command(CLI::App& app) {
                  "write the metrics to this file instead, as a line of metrics.jsonl; /dev/stdout prints it");
   add_format_option(app, options->format);
   app.add_option("--threads", options->threads, "default: every core; the metrics do not depend on it")
-      ->check(CLI::Range(1, 4096));
+      ->check(CLI::Range(1, 1024));
   app.add_option("--batch-size", options->batch_size, "rows scored at a time; the metrics do not depend on it")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
       ->capture_default_str();

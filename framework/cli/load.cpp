@@ -17,6 +17,11 @@ std::shared_ptr<ConfigArguments> add_config_arguments(CLI::App& app) {
   return arguments;
 }
 
+void add_threads_option(CLI::App& app, ConfigArguments& arguments) {
+  app.add_option("--threads", arguments.threads, "instead of train.threads; changes nothing but the time")
+      ->check(CLI::Range(1, 1024));
+}
+
 TableRows capped_rows(const Config& config, std::optional<int64_t> cap) {
   constexpr int64_t kVocabularyRows = 100'000;
   TableRows rows = table_rows(config, cap.value_or(kVocabularyRows));
@@ -25,7 +30,9 @@ TableRows capped_rows(const Config& config, std::optional<int64_t> cap) {
 }
 
 Config load_and_check(const ConfigArguments& arguments, Diagnostics& diagnostics) {
-  Config config = load_config(arguments.path, arguments.overrides, diagnostics);
+  std::vector<std::string> overrides = arguments.overrides;
+  if (arguments.threads) overrides.push_back("train.threads=" + std::to_string(*arguments.threads));
+  Config config = load_config(arguments.path, overrides, diagnostics);
   check_model(config, diagnostics);
   return config;
 }

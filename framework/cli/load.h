@@ -18,8 +18,11 @@ namespace mtrank::cli {
 struct ConfigArguments {
   std::string path;
   std::vector<std::string> overrides;
+  std::optional<int> threads{};  ///< short for --set train.threads=N
 };
 std::shared_ptr<ConfigArguments> add_config_arguments(CLI::App& app);
+
+void add_threads_option(CLI::App& app, ConfigArguments& arguments);
 
 /// Loads a config and checks everything that can be known without opening a data file: its layers are resolved and its
 /// model is built once. Every problem goes to `diagnostics`.

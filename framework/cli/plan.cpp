@@ -9,7 +9,6 @@
 #include "framework/cli/command.h"
 #include "framework/cli/load.h"
 #include "framework/core/error.h"
-#include "framework/core/host.h"
 #include "framework/data/dataset.h"
 #include "framework/data/files.h"
 #include "framework/data/synthetic_batches.h"
@@ -23,7 +22,7 @@ namespace {
 
 struct Options {
   std::shared_ptr<ConfigArguments> config;
-  std::optional<int64_t> threads, vocabulary_rows;
+  std::optional<int64_t> vocabulary_rows;
   std::string device;
   bool nodes = false;
 };
@@ -124,7 +123,7 @@ void print_device_memory(const Config& config, const TableRows& rows, const JobS
 
 int plan(const Options& options) {
   const Config config = load_or_throw(*options.config);
-  const int threads = static_cast<int>(options.threads.value_or(config.train.threads.value_or(host_cores())));
+  const int threads = config.train.host_threads();
   const bool accelerated =
       options.device == "cuda" || (options.device.empty() && config.train.device == DeviceKind::cuda);
   auto [rows, data] = survey(config, options, threads);
@@ -160,7 +159,7 @@ Run plan_command(CLI::App& app) {
   options->config = add_config_arguments(app);
   app.add_option("--device", options->device, "cuda: also the memory of a GPU, by region; none is needed")
       ->check(CLI::IsMember({"cpu", "cuda"}));
-  app.add_option("--threads", options->threads, "instead of train.threads")->check(CLI::Range(1, 1024));
+  add_threads_option(app, *options->config);
   app.add_option("--vocabulary-rows", options->vocabulary_rows,
                  "suppose vocabularies of so many rows, and read no data")
       ->check(CLI::Range(1, 2147483647));

@@ -23,7 +23,7 @@ namespace {
 struct PredictOptions {
   std::string bundle, out;
   std::vector<std::string> files, keep;
-  int threads = 0;
+  int threads = host_cores();
   int64_t batch_size = 4096;
   int64_t skip_bad_rows = 0;
   std::string format;
@@ -86,9 +86,9 @@ void check_out(const PredictOptions& options) {
 
 int predict(const PredictOptions& options) {
   check_out(options);
-  const int threads = options.threads > 0 ? options.threads : host_cores();
-  Scorer scorer(read_bundle(options.bundle), threads);
-  const RawOptions raw{options.batch_size, threads, options.keep, options.skip_bad_rows > 0, options.skip_bad_rows};
+  Scorer scorer(read_bundle(options.bundle), options.threads);
+  const RawOptions raw{options.batch_size, options.threads, options.keep, options.skip_bad_rows > 0,
+                       options.skip_bad_rows};
   RawSource source(options.files, read_options(scorer, options.format), scorer.encoder(), raw);
   std::string text;
   append_header(text, options, scorer);
@@ -121,7 +121,7 @@ Run predict_command(CLI::App& app) {
   app.add_option("--keep", options->keep, "columns to copy, separated by commas")->delimiter(',');
   add_format_option(app, options->format);
   app.add_option("--threads", options->threads, "default: every core; the scores do not depend on it")
-      ->check(CLI::Range(1, 4096));
+      ->check(CLI::Range(1, 1024));
   app.add_option("--batch-size", options->batch_size, "rows scored at a time; the scores do not depend on it")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
       ->capture_default_str();

@@ -9,7 +9,6 @@
 #include "framework/core/atomic_file.h"
 #include "framework/core/error.h"
 #include "framework/core/fs.h"
-#include "framework/core/host.h"
 #include "framework/data/mtb_directory.h"
 #include "framework/data/synth_funnel.h"
 #include "framework/data/synth_like.h"
@@ -94,14 +93,13 @@ int synth_like_and_report(LikeOptions& options) {
   if (options.config.path.empty() || options.like.out.empty())
     throw ConfigError("give `funnel`, or --like CONFIG and --out DIR");
   const Config config = load_or_throw(options.config);
-  if (options.like.threads == 0) options.like.threads = static_cast<int>(config.train.threads.value_or(host_cores()));
+  options.like.threads = config.train.host_threads();
   synth_like(config, capped_rows(config, options.rows_cap), options.like);
   fmt::print("{}", describe_mtb_directory(options.like.out));
   return 0;
 }
 
 void add_like_options(CLI::App& app, LikeOptions& options) {
-  options.like.threads = 0;
   app.add_option("--like", options.config.path, "write .mtb files of the shapes of this config, for benchmarks")
       ->type_name("CONFIG");
   app.add_option("--set", options.config.overrides, "override a key of the config")
@@ -114,7 +112,7 @@ void add_like_options(CLI::App& app, LikeOptions& options) {
   app.add_option("--out", options.like.out, "directory to make")->type_name("DIR");
   app.add_option("--rows-cap", options.rows_cap, "most rows of a table; vocabularies have this many, else 100,000")
       ->check(CLI::Range(1, 2147483647));
-  app.add_option("--threads", options.like.threads, "changes nothing but the time")->check(CLI::Range(1, 1024));
+  add_threads_option(app, options.config);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "framework/config/config.h"
+#include "framework/core/host.h"
 
 namespace mtrank {
 
@@ -318,6 +319,8 @@ void TrainConfig::fields(Fields& f) {
   f("threads", threads, "worker threads; never changes a result").min(1).max(1024).unset("auto");
   f("memory", memory, "budget; the machine's when not given").unset("auto");
 }
+
+int TrainConfig::host_threads() const { return static_cast<int>(threads.value_or(host_cores())); }
 
 void TrainConfig::check(const Node& node, Diagnostics& d) const {
   if (logical_shards && (*logical_shards & (*logical_shards - 1)) != 0)

@@ -36,8 +36,6 @@ namespace {
 constexpr size_t kGoldenRows = 8;
 static_assert(kGoldenRows <= Dataset::kFirstRows);
 
-int thread_count(const Config& config) { return static_cast<int>(config.train.threads.value_or(host_cores())); }
-
 /// A run belongs to one config: a resume with another is refused, naming the key.
 void check_same_config(const Config& config, const std::string& before, const std::string& path) {
   Diagnostics diagnostics;
@@ -107,7 +105,7 @@ class Trainer {
         dir_(dir),
         printer_(printer),
         stop_(stop),
-        pool_(thread_count(config)),
+        pool_(config.train.host_threads()),
         spec_(dataset_spec(config)),
         data_(spec_, pool_.threads(), [&](const std::string& line) { printer.message(line); }),
         graphs_(build_graphs(config, table_rows(data_.transforms()))),
