@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "framework/core/error.h"
 #include "framework/ops/lookup.h"
 
 namespace mtrank::cuda {
@@ -25,6 +26,20 @@ Plan fused_plan(const AcceleratorJob& job, Fusions& fusions) {
   return make_plan(std::move(graph), job.batch, job.dtype, fusions.together);
 }
 
+/// Kernels count the numbers of a value in 31 bits.
+void require_countable(const Plan& plan, const char* key) {
+  constexpr int64_t kMost = (int64_t{1} << 31) - 1;
+  const std::vector<Value>& values = plan.graph.values;
+  const auto widest = std::max_element(values.begin(), values.end(), [](const Value& a, const Value& b) {
+    return (a.batch ? a.cols : 0) < (b.batch ? b.cols : 0);
+  });
+  if (widest == values.end() || !widest->batch || widest->cols <= kMost / plan.capacity) return;
+  throw ResourceError("a batch of " + std::to_string(plan.capacity) + " rows has more than " + std::to_string(kMost) +
+                      " numbers in the " + std::to_string(widest->cols) + " columns of `" + widest->name +
+                      "`, which a GPU does not take: " + key + " may be " + std::to_string(kMost / widest->cols) +
+                      " at most");
+}
+
 }  // namespace
 
 JobPlan::JobPlan(const AcceleratorJob& j)
@@ -34,6 +49,8 @@ JobPlan::JobPlan(const AcceleratorJob& j)
       model(j.model, *j.dense_optimizer, j.dtype == DType::bf16),
       training_room(room_of(j, training)),
       scoring_room(room_of(j, scoring)) {
+  require_countable(training, "train.batch_size");
+  require_countable(scoring, "eval.batch_size");
   model.reserve(lasting);
   stopped_at = lasting.reserve("the mark of a failed step", sizeof(uint32_t));
   for (const EmbeddingTable* table : j.model.tables)

@@ -54,7 +54,6 @@ void with_threads(int64_t size, const F& f) {
 
 Groups groups_of(const Call& call, const DeviceView& view) {
   const int64_t size = call.node.attributes.integer("size"), in_row = view.cols / size, count = view.rows * in_row;
-  MTRANK_ASSERT(count < int64_t{1} << 26);  // times 32 threads
   return {static_cast<uint32_t>(count), static_cast<uint32_t>(size), Divider(in_row)};
 }
 

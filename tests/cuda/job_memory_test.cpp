@@ -136,6 +136,33 @@ TEST_F(CudaJob, ARefusalSaysWhichBatchWouldFit) {
 }
 #endif
 
+TEST_F(CudaJob, ABatchWithMoreNumbersThanKernelsCountIsRefused) {
+  use_wide_relus();
+  Run run(*this, DeviceKind::cpu);
+  AcceleratorJob job = accelerator_job(
+      {run.config_, run.graphs_, model_->data->schema(), *run.state_, pool_, run.shards_, ids_per_row_});
+  const auto refusal = [&](int64_t batch, int64_t eval_batch) -> std::string {
+    job.batch = batch, job.eval_batch = eval_batch;
+    try {
+      plan_accelerator(job);
+      return "";
+    } catch (const ResourceError& error) {
+      return error.what();
+    }
+  };
+  constexpr int64_t kHuge = 1 << 24;
+  for (const bool trains : {true, false}) {
+    const auto at = [&](int64_t rows) { return trains ? refusal(rows, 100) : refusal(100, rows); };
+    const std::string text = at(kHuge);
+    const std::string before = trains ? "train.batch_size may be " : "eval.batch_size may be ";
+    int64_t most = 0;
+    ASSERT_NE(text.find(before), text.npos) << text;
+    ASSERT_EQ(std::sscanf(text.substr(text.find(before) + before.size()).c_str(), "%ld at most", &most), 1);
+    EXPECT_EQ(at(most), "");
+    EXPECT_NE(at(most + 1), "");
+  }
+}
+
 /// That of `user` in f32; `items` is a mean, and `day` begins at an odd column.
 TEST_F(CudaJob, CopiesNoGradientThatLiesWhereItCanBeRead) {
   Run run(*this, DeviceKind::cpu);
