@@ -99,5 +99,18 @@ TEST(Documents, LinksLeadSomewhere) {
   }
 }
 
+TEST(Documents, ResultsOfTheReadmeAreThoseOfTheBenchmarks) {
+  const std::string readme = read_text(kRoot + "/README.md"), benchmarks = read_text(kRoot + "/docs/benchmarks.md");
+  const size_t begin = readme.find("## Results\n"), end = readme.find("\n## ", begin + 1);
+  ASSERT_LT(begin, end);
+  std::istringstream results(readme.substr(begin, end - begin));
+  const std::regex cell(R"(\| ([0-9.,]+( ± [0-9.]+)?)(?= \|))");
+  int cells = 0;
+  for (std::string row; std::getline(results, row);)
+    for (auto m = std::sregex_iterator(row.begin(), row.end(), cell); m != std::sregex_iterator(); ++m, ++cells)
+      EXPECT_NE(benchmarks.find("| " + (*m)[1].str() + " "), benchmarks.npos) << (*m)[1] << " of " << row;
+  EXPECT_EQ(cells, 17);
+}
+
 }  // namespace
 }  // namespace mtrank
