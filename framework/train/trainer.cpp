@@ -386,11 +386,11 @@ class Trainer {
   DataSize data_size_;
   MemoryPlan memory_;  // before anything large is allocated
   ModelState weights_;
+  RunState state_;
   std::unique_ptr<TrainDevice> device_;
   Evaluator evaluator_;
   CheckpointStore checkpoints_;
   std::unique_ptr<RunLog> log_;
-  RunState state_;
   std::vector<std::string> tasks_;
   int64_t steps_per_epoch_ = 0, total_steps_ = 0;
   int64_t saved_step_ = -1;  ///< of the newest checkpoint that holds this state
