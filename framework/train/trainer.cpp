@@ -173,7 +173,9 @@ class Trainer {
     if (config_.train.init_from) {
       device_->download();
       const WarmSource source = open_warm_source(*config_.train.init_from, warner());
-      const WarmReport report = warm_start(source, data_.transforms(), weights_.weights_of(graphs_.training));
+      const WarmReport report =
+          warm_start(source, data_.transforms(), weight_layouts(graphs_.scoring, data_.transforms()),
+                     weights_.weights_of(graphs_.training));
       device_->upload();
       printer_.event(report.text(), report.json());
     }

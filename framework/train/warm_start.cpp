@@ -4,15 +4,19 @@
 #include <cstring>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string_view>
 
 #include "framework/core/error.h"
 #include "framework/core/fs.h"
+#include "framework/graph/graph_json.h"
 #include "framework/serving/bundle.h"
 #include "framework/serving/vocabulary_tensors.h"
 #include "framework/train/checkpoint.h"
 #include "framework/train/checkpoint_manifest.h"
 #include "framework/train/run_state.h"
+#include "framework/train/train_setup.h"
+#include "models/model.h"
 
 namespace mtrank {
 namespace {
@@ -25,7 +29,8 @@ bool is_weight(const std::string& name) {
 
 WarmSource from_bundle(const std::string& path) {
   Bundle bundle = read_bundle(path);
-  WarmSource source{path, transforms_from_json(bundle.features), {}, bundle.memory};
+  WarmSource source{path, transforms_from_json(bundle.features), {}, {}, bundle.memory};
+  source.layouts = weight_layouts(graph_from_json(bundle.graph), source.transforms);
   read_vocabularies(
       source.transforms, [&](const std::string& name) { return bundle.find(name); }, path);
   std::copy_if(bundle.tensors.begin(), bundle.tensors.end(), std::back_inserter(source.weights),
@@ -33,9 +38,20 @@ WarmSource from_bundle(const std::string& path) {
   return source;
 }
 
+/// Of the model of a checkpoint's config.
+std::map<std::string, WeightLayout> layouts_of(const std::string& config_text, const WarmSource& source) {
+  Diagnostics diagnostics;
+  Config config = load_config_text(config_text, source.path, {}, diagnostics);
+  resolve_layers(config, diagnostics);
+  diagnostics.throw_if_errors();
+  const Graph graph = build_model(config, table_rows(source.transforms), ModelUse::scoring, diagnostics);
+  diagnostics.throw_if_errors();
+  return weight_layouts(graph, source.transforms);
+}
+
 WarmSource from_checkpoint(const Checkpoint& checkpoint) {
-  const std::string features = run_state_from_json(checkpoint.state_json(), checkpoint.path()).features;
-  WarmSource source{checkpoint.path(), transforms_from_json(features), {}, {}};
+  const RunState state = run_state_from_json(checkpoint.state_json(), checkpoint.path());
+  WarmSource source{checkpoint.path(), transforms_from_json(state.features), {}, {}, {}};
   const auto memory = std::make_shared<std::vector<std::unique_ptr<std::byte[]>>>();
   std::vector<TensorSource> all;
   for (const TensorEntry& entry : checkpoint.tensors().tensors()) {
@@ -50,6 +66,7 @@ WarmSource from_checkpoint(const Checkpoint& checkpoint) {
     return at == all.end() ? nullptr : &*at;
   };
   read_vocabularies(source.transforms, find, checkpoint.path());
+  source.layouts = layouts_of(state.config, source);
   std::copy_if(all.begin(), all.end(), std::back_inserter(source.weights),
                [](const TensorSource& tensor) { return is_weight(tensor.name); });
   return source;
@@ -109,9 +126,75 @@ std::string names_text(const std::vector<std::string>& names) {
   return text;
 }
 
+int64_t width(const std::vector<LayoutBlock>& blocks) {
+  return std::accumulate(blocks.begin(), blocks.end(), int64_t{0},
+                         [](int64_t sum, const LayoutBlock& block) { return sum + block.width; });
+}
+
+/// A block that two layouts have, and where it begins in each.
+struct SharedBlock {
+  int64_t before, now, width;
+};
+
+std::vector<SharedBlock> shared_blocks(const std::vector<LayoutBlock>& before, const std::vector<LayoutBlock>& now) {
+  std::map<std::pair<std::string, int64_t>, int64_t> begins;
+  for (int64_t at = 0; const LayoutBlock& block : before) {
+    begins.emplace(std::pair(block.label, block.width), at);
+    at += block.width;
+  }
+  std::vector<SharedBlock> shared;
+  for (int64_t at = 0; const LayoutBlock& block : now) {
+    if (const auto found = begins.find({block.label, block.width}); found != begins.end())
+      shared.push_back({found->second, at, block.width});
+    at += block.width;
+  }
+  return shared;
+}
+
+/// Blocks of `a` that `b` has not, after a word; empty where there are none.
+std::string without(const std::string& word, const std::vector<LayoutBlock>& a, const std::vector<LayoutBlock>& b) {
+  std::vector<std::string> names;
+  for (const LayoutBlock& block : a)
+    if (std::find(b.begin(), b.end(), block) == b.end()) names.push_back(block.text());
+  return names.empty() ? "" : word + names_text(names);
+}
+
+/// Of inputs and outputs: what came and what went, or that they lie in another order.
+std::string change(const WeightLayout& before, const WeightLayout& now) {
+  std::string text;
+  for (const auto& [old_blocks, blocks] :
+       {std::pair(&before.rows, &now.rows), std::pair(&before.columns, &now.columns)})
+    for (const std::string& part : {without("without ", *old_blocks, *blocks), without("new ", *blocks, *old_blocks)})
+      if (!part.empty() && text.find(part) == std::string::npos) text += (text.empty() ? "" : "; ") + part;
+  return text.empty() ? "in another order" : text;
+}
+
+/// Whether a layout describes every element of a tensor; not that of a product in groups.
+bool describes(const WeightLayout& layout, const std::vector<int64_t>& shape) {
+  return shape.size() == (layout.rows.empty() ? 1u : 2u) && shape.back() == width(layout.columns) &&
+         (layout.rows.empty() || shape.front() == width(layout.rows));
+}
+
+/// Takes the blocks that both layouts have. False where there are none.
+bool take_blocks(const WeightLayout& before, const WeightLayout& now, const TensorSource& from,
+                 const TensorSource& to) {
+  const std::vector<SharedBlock> whole = {{0, 0, 1}};
+  const auto rows = now.rows.empty() ? whole : shared_blocks(before.rows, now.rows);
+  const auto columns = shared_blocks(before.columns, now.columns);
+  const auto* source = static_cast<const float*>(from.data);
+  auto* target = static_cast<float*>(const_cast<void*>(to.data));
+  for (const SharedBlock& block : rows)
+    for (int64_t r = 0; r < block.width; ++r)
+      for (const SharedBlock& part : columns)
+        std::copy_n(source + (block.before + r) * from.shape.back() + part.before, part.width,
+                    target + (block.now + r) * to.shape.back() + part.now);
+  return !rows.empty() && !columns.empty();
+}
+
 /// Takes one weight, or says why not.
-std::string take(const WarmSource& source, const FeatureTransforms& transforms, const TensorSource& from,
-                 const TensorSource& to, WarmReport& report) {
+std::string take(const WarmSource& source, const FeatureTransforms& transforms,
+                 const std::map<std::string, WeightLayout>& layouts, const TensorSource& from, const TensorSource& to,
+                 WarmReport& report) {
   MTRANK_ASSERT(from.stride == 0 && to.stride == 0 && to.dtype == DType::f32);
   if (from.dtype != to.dtype) return "it is " + std::string(dtype_name(from.dtype));
   const std::string shapes = shape_text(from.shape) + " there, " + shape_text(to.shape) + " here";
@@ -124,10 +207,20 @@ std::string take(const WarmSource& source, const FeatureTransforms& transforms, 
         return shapes;
       report.rows.push_back(take_rows(*before.vocab, *now.vocab, from, to));
       report.rows.back().table = name;
+      report.taken.push_back(to.name);
       return "";
     }
   }
+  const auto before = source.layouts.find(to.name), now = layouts.find(to.name);
+  if (before != source.layouts.end() && now != layouts.end() && before->second != now->second) {
+    if (!describes(before->second, from.shape) || !describes(now->second, to.shape) ||
+        !take_blocks(before->second, now->second, from, to))
+      return from.shape == to.shape ? change(before->second, now->second) : shapes;
+    report.partly.push_back(to.name + " (" + change(before->second, now->second) + ")");
+    return "";
+  }
   if (from.shape != to.shape) return shapes;
+  report.taken.push_back(to.name);
   int64_t elements = 1;
   for (int64_t extent : to.shape) elements *= extent;
   std::memcpy(const_cast<void*>(to.data), from.data, static_cast<size_t>(elements) * sizeof(float));
@@ -155,7 +248,7 @@ WarmSource open_warm_source(const std::string& path, const Warn& warn) {
 }
 
 WarmReport warm_start(const WarmSource& source, const FeatureTransforms& transforms,
-                      const std::vector<TensorSource>& weights) {
+                      const std::map<std::string, WeightLayout>& layouts, const std::vector<TensorSource>& weights) {
   WarmReport report;
   report.path = source.path;
   for (const TensorSource& to : weights) {
@@ -164,13 +257,10 @@ WarmReport warm_start(const WarmSource& source, const FeatureTransforms& transfo
       report.fresh.push_back(to.name + " (not there)");
       continue;
     }
-    const std::string why = take(source, transforms, *from, to, report);
-    if (why.empty()) {
-      report.taken.push_back(to.name);
-    } else {
-      report.fresh.push_back(to.name + " (" + why + ")");
-      report.dropped.push_back(report.fresh.back());
-    }
+    const std::string why = take(source, transforms, layouts, *from, to, report);
+    if (why.empty()) continue;
+    report.fresh.push_back(to.name + " (" + why + ")");
+    report.dropped.push_back(report.fresh.back());
   }
   for (const TensorSource& from : source.weights)
     if (std::none_of(weights.begin(), weights.end(), [&](const TensorSource& to) { return to.name == from.name; }))
@@ -180,6 +270,7 @@ WarmReport warm_start(const WarmSource& source, const FeatureTransforms& transfo
 
 std::string WarmReport::text() const {
   std::string out = "warm start from " + path + "\n  taken by name: " + std::to_string(taken.size());
+  if (!partly.empty()) out += "\n  taken in part: " + std::to_string(partly.size()) + ": " + names_text(partly);
   for (const Rows& table : rows)
     out += "\n  table " + table.table + ": " + std::to_string(table.taken) + " rows taken by value, " +
            std::to_string(table.fresh) + " new, " + std::to_string(table.dropped) + " dropped";
@@ -188,8 +279,8 @@ std::string WarmReport::text() const {
 }
 
 std::string WarmReport::json() const {
-  nlohmann::ordered_json line{
-      {"event", "warm_start"}, {"path", path}, {"taken", taken}, {"new", fresh}, {"dropped", dropped}};
+  nlohmann::ordered_json line{{"event", "warm_start"}, {"path", path}, {"taken", taken},
+                              {"partly", partly},      {"new", fresh}, {"dropped", dropped}};
   line["rows"] = nlohmann::ordered_json::object();
   for (const Rows& table : rows)
     line["rows"][table.table] = {{"taken", table.taken}, {"new", table.fresh}, {"dropped", table.dropped}};

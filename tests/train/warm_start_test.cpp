@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <map>
 #include <numeric>
 
 #include "framework/core/error.h"
+#include "framework/serving/scorer.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
 
@@ -44,8 +47,10 @@ TensorSource tensor(const std::string& name, const std::vector<float>& values, s
 TEST(WarmStart, RowsOfAVocabularyGoByValue) {
   const std::vector<float> old_rows = numbered(5, 100);
   std::vector<float> rows = numbered(4, 0);
-  const WarmSource source{"old", words({"ant", "bee", "cat", "dog"}), {tensor("embedding/word", old_rows, {5, 2})}, {}};
-  const WarmReport report = warm_start(source, words({"bee", "cow", "dog"}), {tensor("embedding/word", rows, {4, 2})});
+  const WarmSource source{
+      "old", words({"ant", "bee", "cat", "dog"}), {tensor("embedding/word", old_rows, {5, 2})}, {}, {}};
+  const WarmReport report =
+      warm_start(source, words({"bee", "cow", "dog"}), {}, {tensor("embedding/word", rows, {4, 2})});
   EXPECT_THAT(rows, ElementsAre(100, 100, 102, 102, 2, 2, 104, 104));
   ASSERT_EQ(report.rows.size(), 1u);
   EXPECT_EQ(report.rows[0].taken, 3);  // the unseen row, bee, dog
@@ -57,19 +62,19 @@ TEST(WarmStart, RowsOfAVocabularyGoByValue) {
 TEST(WarmStart, VocabulariesThatShareNothingStillShareTheRowOfUnseenValues) {
   const std::vector<float> old_rows = numbered(2, 100);
   std::vector<float> rows = numbered(2, 0);
-  const WarmSource source{"old", words({"zoo"}), {tensor("embedding/word", old_rows, {2, 2})}, {}};
-  warm_start(source, words({""}), {tensor("embedding/word", rows, {2, 2})});
+  const WarmSource source{"old", words({"zoo"}), {tensor("embedding/word", old_rows, {2, 2})}, {}, {}};
+  warm_start(source, words({""}), {}, {tensor("embedding/word", rows, {2, 2})});
   EXPECT_THAT(rows, ElementsAre(100, 100, 1, 1));
 }
 
 TEST(WarmStart, AnotherWidthOrAnotherKindOfIdsIsNotTaken) {
   const std::vector<float> old_rows = numbered(2, 100);
   std::vector<float> rows = numbered(2, 0), wide(6, 7);
-  const WarmSource source{"old", words({"a"}), {tensor("embedding/word", old_rows, {2, 2})}, {}};
-  EXPECT_THAT(warm_start(source, words({"a"}), {tensor("embedding/word", wide, {2, 3})}).dropped,
+  const WarmSource source{"old", words({"a"}), {tensor("embedding/word", old_rows, {2, 2})}, {}, {}};
+  EXPECT_THAT(warm_start(source, words({"a"}), {}, {tensor("embedding/word", wide, {2, 3})}).dropped,
               ElementsAre("embedding/word ([2, 2] there, [2, 3] here)"));
   EXPECT_THAT(
-      warm_start(source, one_table({"word", IdKind::hash, 2, 1, {}, {}}), {tensor("embedding/word", rows, {2, 2})})
+      warm_start(source, one_table({"word", IdKind::hash, 2, 1, {}, {}}), {}, {tensor("embedding/word", rows, {2, 2})})
           .dropped,
       ElementsAre("embedding/word (its ids are made another way)"));
   EXPECT_THAT(rows, ElementsAre(0, 0, 1, 1));
@@ -88,10 +93,10 @@ TEST(WarmStart, BucketsMeanTheirBoundaries) {
   };
   const std::vector<float> old_rows = numbered(3, 100);
   std::vector<float> rows = numbered(3, 0);
-  const WarmSource source{"old", buckets({18}), {tensor("embedding/age", old_rows, {3, 2})}, {}};
-  EXPECT_THAT(warm_start(source, buckets({21}), {tensor("embedding/age", rows, {3, 2})}).dropped,
+  const WarmSource source{"old", buckets({18}), {tensor("embedding/age", old_rows, {3, 2})}, {}, {}};
+  EXPECT_THAT(warm_start(source, buckets({21}), {}, {tensor("embedding/age", rows, {3, 2})}).dropped,
               ElementsAre("embedding/age (other boundaries)"));
-  EXPECT_THAT(warm_start(source, buckets({18}), {tensor("embedding/age", rows, {3, 2})}).taken,
+  EXPECT_THAT(warm_start(source, buckets({18}), {}, {tensor("embedding/age", rows, {3, 2})}).taken,
               ElementsAre("embedding/age"));
   EXPECT_EQ(rows, old_rows);
 }
@@ -99,9 +104,9 @@ TEST(WarmStart, BucketsMeanTheirBoundaries) {
 TEST(WarmStart, DenseWeightsGoByNameAndShape) {
   const std::vector<float> a = {1, 2}, b = {3, 4, 5}, gone = {6};
   std::vector<float> now_a = {0, 0}, now_b = {0, 0}, fresh = {9};
-  const WarmSource source{"old", {}, {tensor("a", a, {2}), tensor("b", b, {3}), tensor("gone", gone, {1})}, {}};
+  const WarmSource source{"old", {}, {tensor("a", a, {2}), tensor("b", b, {3}), tensor("gone", gone, {1})}, {}, {}};
   const WarmReport report =
-      warm_start(source, {}, {tensor("a", now_a, {2}), tensor("b", now_b, {2}), tensor("fresh", fresh, {1})});
+      warm_start(source, {}, {}, {tensor("a", now_a, {2}), tensor("b", now_b, {2}), tensor("fresh", fresh, {1})});
   EXPECT_THAT(now_a, ElementsAre(1, 2));
   EXPECT_THAT(now_b, ElementsAre(0, 0));
   EXPECT_THAT(report.taken, ElementsAre("a"));
@@ -110,8 +115,34 @@ TEST(WarmStart, DenseWeightsGoByNameAndShape) {
   EXPECT_THAT(
       report.text(),
       HasSubstr("taken by name: 1\n  new here: 2: b ([3] there, [2] here), fresh (not there)\n  dropped: 2: b"));
-  EXPECT_THAT(report.json(), HasSubstr(R"#("taken":["a"],"new":["b ([3] there, [2] here)","fresh (not there)"],)#"
-                                       R"#("dropped":["b ([3])#"));
+  EXPECT_THAT(report.json(),
+              HasSubstr(R"#("taken":["a"],"partly":[],"new":["b ([3] there, [2] here)","fresh (not there)"],)#"
+                        R"#("dropped":["b ([3])#"));
+}
+
+TEST(WarmStart, OfDenseWeightsWithOtherInputsTheSharedBlocksAreTaken) {
+  const std::vector<float> old_values = {1, 2, 3, 4, 5, 6};
+  std::vector<float> values(8, 0);
+  const WeightLayout before{{{"user", 2}, {"day", 1}}, {{"for a", 1}, {"for b", 1}}};
+  const WeightLayout now{{{"price", 1}, {"day", 1}, {"user", 2}}, {{"for b", 1}, {"for c", 1}}};
+  const WarmSource source{"old", {}, {tensor("w", old_values, {3, 2})}, {{"w", before}}, {}};
+  const WarmReport report = warm_start(source, {}, {{"w", now}}, {tensor("w", values, {4, 2})});
+  EXPECT_THAT(values, ElementsAre(0, 0, 6, 0, 2, 0, 4, 0));
+  EXPECT_THAT(report.taken, IsEmpty());
+  EXPECT_THAT(report.dropped, IsEmpty());
+  EXPECT_THAT(report.partly, ElementsAre("w (new price; without for a; new for c)"));
+  EXPECT_THAT(report.text(), HasSubstr("taken by name: 0\n  taken in part: 1: w (new price;"));
+  EXPECT_THAT(report.json(), HasSubstr(R"("taken":[],"partly":["w (new price)"));
+}
+
+TEST(WarmStart, DenseWeightsThatShareNoInputsAreNotTakenWhateverTheirShape) {
+  const std::vector<float> old_values = {1, 2};
+  std::vector<float> values(2, 0);
+  const WarmSource source{
+      "old", {}, {tensor("w", old_values, {2, 1})}, {{"w", {{{"deep/0", 2}}, {{"click/0", 1}}}}}, {}};
+  EXPECT_THAT(warm_start(source, {}, {{"w", {{{"deep/1", 2}}, {{"click/0", 1}}}}}, {tensor("w", values, {2, 1})}).fresh,
+              ElementsAre("w (without deep/0 [2]; new deep/1 [2])"));
+  EXPECT_THAT(values, ElementsAre(0, 0));
 }
 
 class WarmSourceTest : public TempDirTest {
@@ -137,12 +168,69 @@ TEST_F(WarmSourceTest, ABundleIsTakenWholeWithItsVocabularies) {
     const int64_t size = std::accumulate(weight.shape.begin(), weight.shape.end(), int64_t{1}, std::multiplies<>());
     weight.data = memory.emplace_back(static_cast<size_t>(size)).data();
   }
-  const WarmReport report = warm_start(source, model.data->transforms(), weights);
+  const WarmReport report =
+      warm_start(source, model.data->transforms(), weight_layouts(model.graph, model.data->transforms()), weights);
   EXPECT_EQ(report.taken.size(), weights.size());
   EXPECT_THAT(report.fresh, IsEmpty());
   EXPECT_THAT(report.dropped, IsEmpty());
   for (size_t i = 0; i < weights.size(); ++i)
     EXPECT_EQ(memcmp(weights[i].data, model.weights[i].data, memory[i].size() * sizeof(float)), 0) << weights[i].name;
+}
+
+/// Scores of some rows by output and row, whatever the order of a model's columns and outputs.
+std::map<std::string, std::vector<float>> scores(const TinyModel& model) {
+  Scorer scorer(model.bundle(), 1);
+  const std::vector<std::map<std::string, std::string>> rows = {
+      {{"user", "u1"}, {"items", "i1|i7"}, {"price", "3.5"}, {"day", "9"}},
+      {{"user", "u2"}, {"items", "i4"}, {"price", ""}, {"day", "31"}},
+      {{"user", "u3"}, {"items", ""}, {"price", "70"}, {"day", "2"}}};
+  std::vector<std::string_view> values;
+  for (const auto& row : rows)
+    for (const std::string& column : scorer.columns()) values.push_back(row.at(column));
+  const std::vector<float> result = scorer.score_rows(values);
+  std::map<std::string, std::vector<float>> by_output;
+  for (size_t i = 0; i < result.size(); ++i)
+    by_output[scorer.outputs()[i % scorer.outputs().size()]].push_back(result[i]);
+  return by_output;
+}
+
+// Columns in another order, a feature that a layer has no more, one that is new to a layer, and tasks in another order.
+// The feature that came and went has rows of zeros, so what it is multiplied with counts for nothing.
+TEST_F(WarmSourceTest, AModelOfOtherInputsScoresAsTheOneItStartsFrom) {
+  disk::Output(path("train.csv")).write(tiny_log(200, 1));
+  TinyParts parts;
+  const auto model_of = [](const std::string& cross, const std::string& experts) {
+    return "{cross: {type: dcn_v2, from: " + cross + ", layers: 2}, low: {type: dcn_v2, from: cross, rank: 3}, " +
+           "experts: {type: mmoe, from: " + experts + ", experts: 2, hidden: [6, 5]}}";
+  };
+  parts.model = model_of("[user, items]", "[low, price, day]");
+  TinyModel before(path("train.csv"), "{metrics: [auc]}", parts);
+  for (const TensorSource& weight : before.weights)
+    if (weight.name == "embedding/day") {
+      auto* rows = static_cast<float*>(const_cast<void*>(weight.data));
+      std::fill_n(rows, weight.shape[0] * weight.shape[1], 0.f);
+    }
+  write_bundle(path("before"), before.bundle());
+  parts.model = model_of("[day, items, user]", "[price, low]");
+  parts.tasks = "{buy: {only_when: click == 1}, click: {}}";
+  const TinyModel now(path("train.csv"), "{metrics: [auc]}", parts);
+  const auto cold = scores(now);
+
+  const auto layouts = weight_layouts(now.graph, now.data->transforms());
+  const WarmReport report = warm_start(open_warm_source(path("before"), [](const std::string&) {}),
+                                       now.data->transforms(), layouts, now.weights);
+  EXPECT_THAT(report.fresh, IsEmpty());
+  EXPECT_THAT(report.dropped, IsEmpty());
+  EXPECT_THAT(report.partly, ::testing::Contains("cross/0/w/weight (new day [4]; new day in cross [4])"));
+  EXPECT_THAT(report.partly,
+              ::testing::Contains("experts/gates/weight (without day [4]; new day in cross in low [4])"));
+  EXPECT_THAT(report.partly, ::testing::Contains("low/0/u/bias (new day in cross in low [4])"));
+  EXPECT_THAT(report.taken, ::testing::Contains("experts/experts/1/weight"));
+  for (const auto& [output, expected] : scores(before))
+    for (size_t r = 0; r < expected.size(); ++r) {
+      EXPECT_NEAR(scores(now).at(output)[r], expected[r], 1e-5) << output << " of row " << r;
+      EXPECT_GT(std::abs(cold.at(output)[r] - expected[r]), 1e-4) << output << " of row " << r;
+    }
 }
 
 TEST_F(WarmSourceTest, WhatIsNoRunAndNoBundleIsRefusedByName) {
