@@ -68,6 +68,8 @@ Node Node::number(double value) { return scalar(shortest(value)); }
 Node Node::integer(int64_t value) { return scalar(std::to_string(value)); }
 Node Node::boolean(bool value) { return scalar(value ? "true" : "false"); }
 
+Node Node::list() { return list({}); }
+
 Node Node::list(std::vector<Node> items) {
   Node node;
   node.kind = Kind::list;

@@ -54,7 +54,8 @@ struct Node {
   static Node number(double value);
   static Node integer(int64_t value);
   static Node boolean(bool value);
-  static Node list(std::vector<Node> items = {});
+  static Node list();
+  static Node list(std::vector<Node> items);
   static Node map();
 
   bool is_null() const { return kind == Kind::null; }

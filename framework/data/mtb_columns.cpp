@@ -62,7 +62,7 @@ class BlockEncoder {
  public:
   BlockEncoder(const RecordLayout& layout, const std::vector<MtbColumn>& columns, const EncodedBlock& block,
                std::vector<char>& out)
-      : layout_(layout), columns_(columns), block_(block), out_(out), at_(block.rows(), uint32_t(layout.fixed)) {}
+      : columns_(columns), block_(block), out_(out), at_(block.rows(), uint32_t(layout.fixed)) {}
 
   void run() {
     std::vector<MtbEntry> entries(columns_.size());
@@ -143,7 +143,6 @@ class BlockEncoder {
     return static_cast<T>(value);
   }
 
-  const RecordLayout& layout_;
   const std::vector<MtbColumn>& columns_;
   const EncodedBlock& block_;
   std::vector<char>& out_;

@@ -55,7 +55,7 @@ Statistics made_up(const FeatureTransforms& transforms, const std::map<std::stri
 /// The rows of a batch as records.
 class Recorder {
  public:
-  Recorder(const InputSchema& schema, const RecordLayout& layout) : schema_(schema), layout_(layout) {}
+  explicit Recorder(const RecordLayout& layout) : layout_(layout) {}
 
   void run(const Batch& batch, EncodedBlock& out) const {
     out.clear();
@@ -104,7 +104,6 @@ class Recorder {
     if (!column.weights.empty()) add(column.weights);
   }
 
-  const InputSchema& schema_;
   const RecordLayout& layout_;
 };
 
@@ -123,7 +122,7 @@ MtbDirectory::PartFiles write_part(const Config& config, const DatasetSpec& spec
   const auto encoder = encoder_of(spec, part);
   const InputSchema& schema = encoder->schema();
   MtbWriter writer(folder, part_name(part), schema, encoder->layout());
-  const Recorder recorder(schema, encoder->layout());
+  const Recorder recorder(encoder->layout());
   const auto block_rows =
       static_cast<int64_t>(std::max<size_t>(1, kBlockWords / row_words(config, schema, encoder->layout())));
   const int64_t blocks = (rows + block_rows - 1) / block_rows;
