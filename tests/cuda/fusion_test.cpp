@@ -7,8 +7,10 @@
 #include "cuda/gates.h"
 #include "cuda/launch.h"
 #include "cuda/losses.h"
+#include "cuda/narrow.h"
 #include "framework/core/bf16.h"
 #include "framework/graph/autodiff.h"
+#include "framework/ops/activation.h"
 #include "framework/ops/add.h"
 #include "framework/ops/cross.h"
 #include "framework/ops/linear.h"
@@ -279,6 +281,105 @@ TEST(CudaFusion, AGatedMixtureHasTheBitsOfTwoLaunches) {
       expect_gated_like_two_launches<float>(experts, tasks, width, 0);
       expect_gated_like_two_launches<bf16>(experts, tasks, width, 1);
     }
+}
+
+/// The sum of `count` numbers as 8 warps make it: warp w adds w, w + 8, ...; then the warps in order.
+template <class F>
+float sum_of_warps(int64_t count, const F& number) {
+  float total = 0;
+  for (int64_t w = 0; w < 8; ++w) {
+    float sum = 0;
+    for (int64_t i = w; i < count; i += 8) sum += number(i);
+    total += sum;
+  }
+  return total;
+}
+
+/// A gradient that sums its dz over the rows besides: dz, the sums of blocks of rows, and their sum are those of loops.
+template <class T>
+void expect_dz_and_its_sums(int64_t rows, int64_t cols, uint8_t add) {
+  const int64_t ld = round_up(cols, 32), block_rows = std::max<int64_t>(64, round_up(ceil_div(rows, 256), 8));
+  const int64_t blocks = ceil_div(rows, block_rows);
+  DeviceArray<std::byte> scratch(Context::kScratch);
+  Context context{.scratch = scratch.get()};
+  MTRANK_CUDA(cudaStreamCreate(&context.stream));
+  Kept<T> dy(rows, ld, 1), x0(rows, ld, 2), u(rows, ld, 3), dx0(rows, ld, 4), du(rows, ld, 5);
+  DeviceArray<float> sums(static_cast<size_t>(cols)), alone(static_cast<size_t>(cols));
+  for (Kept<T>* value : {&dy, &x0, &u}) value->array.set(value->start);
+  BiasSums bias;
+  const auto view = [&](Kept<T>& value, BiasSums* summed = nullptr) {
+    DeviceView v = value.view(rows);
+    v.cols = cols, v.sums = summed;
+    return v;
+  };
+  const OpNode node{&ops::cross_gradient, "", {}, {}, {0, add}, {{"residual", int64_t{0}}}};
+  const std::vector<DeviceView> in{view(dy), view(x0), view(u)}, out{view(dx0), view(du, &bias)};
+  testing::in_several_orders([&] {
+    bias = {reinterpret_cast<float*>(scratch.get()), false};
+    for (Kept<T>* value : {&dx0, &du}) value->array.set(value->start);
+    launches::cross_gradient({node, in, out, node.accumulate, rows, 1, context});
+    ASSERT_TRUE(bias.made);
+    finish_column_sums(bias.partial, rows, cols, sums.get(), false, context);
+    column_sums(out[1], rows, alone.get(), false, context);
+    const std::vector<T> first = dx0.array.values(), second = du.array.values();
+    const std::vector<float> made = sums.values(), made_alone = alone.values();
+    int64_t wrong = 0;
+    for (int64_t c = 0; c < ld; ++c) {
+      double exact = 0, size = 0;
+      const auto at = [&](const std::vector<T>& values, int64_t r) {
+        return to_float(values[static_cast<size_t>(r * ld + c)]);
+      };
+      for (int64_t r = 0; r < rows; ++r) {
+        const bool gap = c >= cols;
+        const float to_x0 = at(dy.start, r) * at(u.start, r), to_u = at(dy.start, r) * at(x0.start, r);
+        wrong += at(first, r) != (gap ? at(dx0.start, r) : to_float(from_float<T>(to_x0)));
+        wrong +=
+            at(second, r) != (gap ? at(du.start, r) : to_float(from_float<T>(add ? at(du.start, r) + to_u : to_u)));
+        exact += static_cast<double>(at(second, r)), size += std::abs(static_cast<double>(at(second, r)));
+      }
+      if (c >= cols) continue;
+      const float sum = made[static_cast<size_t>(c)];
+      EXPECT_NEAR(sum, exact, 1e-6 * size) << "column " << c;
+      EXPECT_EQ(sum, sum_of_warps(blocks,
+                                  [&](int64_t b) {
+                                    const int64_t begin = b * block_rows;
+                                    return sum_of_warps(std::min(block_rows, rows - begin),
+                                                        [&](int64_t r) { return at(second, begin + r); });
+                                  }))
+          << "column " << c;
+      EXPECT_EQ(sum, made_alone[static_cast<size_t>(c)]) << "column " << c << ": summed by a kernel of its own";
+    }
+    EXPECT_EQ(wrong, 0) << "numbers that are not those of the formula";
+  });
+  cudaStreamDestroy(context.stream);
+}
+
+TEST(CudaFusion, ADzIsSummedWhereItIsMade) {
+  if (!testing::has_device()) GTEST_SKIP() << "no device";
+  for (const auto& [rows, cols] : {std::pair{int64_t{1}, int64_t{8}}, {63, 3}, {65, 300}, {200, 129}, {16500, 5}}) {
+    SCOPED_TRACE(std::to_string(rows) + " rows of " + std::to_string(cols));
+    expect_dz_and_its_sums<float>(rows, cols, 0);
+    expect_dz_and_its_sums<bf16>(rows, cols, 1);
+  }
+}
+
+TEST(CudaFusion, ADzThatIsNotAlignedIsNotSummedWhereItIsMade) {
+  if (!testing::has_device()) GTEST_SKIP() << "no device";
+  constexpr int64_t kRows = 9, kCols = 6;
+  Context context;
+  Kept<float> dy(kRows, kCols, 1), y(kRows, kCols, 2), dz(kRows, kCols + 1, 3);
+  for (Kept<float>* value : {&dy, &y, &dz}) value->array.set(value->start);
+  BiasSums bias;
+  DeviceView to = dz.view(kRows);
+  to.data = dz.array.get() + 1, to.cols = kCols, to.sums = &bias;
+  const OpNode node{&ops::activation_gradient, "", {}, {}, {0}, {{"activation", std::string("relu")}}};
+  const std::vector<DeviceView> in{dy.view(kRows), y.view(kRows), {}}, out{to};
+  launches::activation_gradient({node, in, out, node.accumulate, kRows, 1, context});
+  EXPECT_FALSE(bias.made);
+  const std::vector<float> made = dz.array.values();
+  for (size_t r = 0; r < kRows; ++r)
+    for (size_t c = 0; c < kCols; ++c)
+      EXPECT_EQ(made[r * (kCols + 1) + c + 1], y.start[r * kCols + c] > 0 ? dy.start[r * kCols + c] : 0);
 }
 
 TEST(CudaFusion, FindsGatesAndTheirMixture) {
