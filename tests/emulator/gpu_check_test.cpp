@@ -1,17 +1,22 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 
-/// launch/gpu_check: with the emulated GPU and tiny shapes, and without any.
+/// launch/gpu_check: with the emulated GPU and tiny shapes, without any, and with programs that break.
 namespace mtrank {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using testing::ProcessResult;
 using Json = nlohmann::json;
@@ -27,7 +32,7 @@ TEST(GpuCheck, SaysThatThereIsNoGpuAndCountsTheTestsThatAreSkipped) {
   const ProcessResult r = gpu_check({"--build", dir.path()});
   EXPECT_EQ(r.code, 0) << r.err;
   EXPECT_THAT(r.out, HasSubstr("no GPU that can be used here (this build has no CUDA)"));
-  EXPECT_THAT(r.out, ::testing::ContainsRegex("[0-9]+ GPU tests skipped"));
+  EXPECT_THAT(r.out, ContainsRegex("[0-9]+ GPU tests skipped"));
 }
 
 TEST(GpuCheck, EndsWithATableAndWritesEveryFigureWithItsCommand) {
@@ -55,6 +60,185 @@ TEST(GpuCheck, EndsWithATableAndWritesEveryFigureWithItsCommand) {
   EXPECT_NE(status["click: mean test AUC, fp32"], "") << r.out;
   EXPECT_NE(status["cart: mean test AUC, bf16"], "") << r.out;
   EXPECT_EQ(status["funnel, batch 4,096: batches on the GPU"], "FAIL") << r.out;
+}
+
+/// Stand-ins for mtrank, its tests and compute-sanitizer in a folder that comes first on the PATH.
+class GpuCheckOfStubs : public ::testing::Test {
+ protected:
+  GpuCheckOfStubs() {
+    script("cuda_tests", R"sh(
+case "$*" in *--gtest_list_tests*) printf 'Suite.\n  Crashes\n  Hides  # in the same process\n  Lies\n'; exit;; esac
+for name in $(echo "${1#--gtest_filter=}" | tr : ' '); do
+  echo "[ RUN      ] $name"
+  case $name in
+    *Crashes) kill -SEGV $$;;
+    *Lies) printf 'lies.cpp:1: Failure\n[  FAILED  ] %s, where GetParam() = 1 (0 ms)\n' "$name";;
+    *) echo "[       OK ] $name (0 ms)";;
+  esac
+done
+echo "[==========] 1 test from 1 test suite ran. (0 ms total)"
+)sh");
+  }
+  void script(const std::string& name, const std::string& text) {
+    std::ofstream(dir_ / name) << "#!/bin/bash\n" << text;
+    std::filesystem::permissions(dir_ / name, std::filesystem::perms::owner_all);
+  }
+  /// `bench` as given; there is a GPU.
+  void program(const std::string& bench) {
+    script("mtrank", "case $1 in\n  doctor) echo '  gpu             Stub, compute capability 9.0';;\n  bench) " +
+                         bench + ";;\nesac\n");
+  }
+  testing::Process process(const std::string& only) const {
+    return {{"python3", MTRANK_SOURCE_DIR "/launch/gpu_check", "--dry-run", "--build", dir_.path(), "--out",
+             dir_ / "gpu.json", "--only", only},
+            {"MTRANK_DATA=", "PATH=" + dir_.path() + ":" + std::getenv("PATH")},
+            ""};
+  }
+  Json json() const { return Json::parse(testing::read_text(dir_ / "gpu.json")); }
+  Json figure(const std::string& name) const {
+    const Json all = json();
+    for (const Json& figure : all["figures"])
+      if (figure["name"] == name) return figure;
+    return {};
+  }
+  /// Waits until the benchmark runs, which it says by making a file.
+  void wait_for_bench() const {
+    for (int i = 0; i < 600 && !std::filesystem::exists(dir_ / "begun"); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+
+  const TempDir dir_;
+};
+
+constexpr const char* kFirst = "DLRM-DCNv2, batch 65,536";
+
+TEST_F(GpuCheckOfStubs, AProgramThatCannotBeLoadedEndsItAtOnce) {
+  script("mtrank", "echo 'mtrank: error while loading shared libraries: libnone.so.1: no such file' >&2; exit 127");
+  const ProcessResult r = testing::run_process(process(""));
+  EXPECT_EQ(r.code, 1);
+  EXPECT_THAT(r.err, HasSubstr("does not run: exit code 127"));
+  EXPECT_THAT(r.err, HasSubstr("libnone.so.1"));
+}
+
+TEST_F(GpuCheckOfStubs, AGpuThatTheProgramCannotUseIsAFailure) {
+  script("mtrank", "echo '  gpu             none: the NVIDIA driver is for CUDA 12.2'");
+  EXPECT_EQ(testing::run_process(process("")).code, 0);
+  script("nvidia-smi", "echo 'GPU 0: Stub'");
+  const ProcessResult r = testing::run_process(process(""));
+  EXPECT_EQ(r.code, 1);
+  EXPECT_THAT(r.err, HasSubstr("there is a GPU, but mtrank cannot use it: the NVIDIA driver is for CUDA 12.2"));
+}
+
+TEST_F(GpuCheckOfStubs, TestsBehindOneThatCrashesGoOn) {
+  program("exit 1");
+  const ProcessResult r = testing::run_process(process("GPU tests"));
+  EXPECT_EQ(r.code, 1) << r.err;
+  Json tests = figure("GPU tests that pass");
+  EXPECT_EQ(tests["value"], 1) << tests;
+  EXPECT_EQ(tests["status"], "FAIL");
+  EXPECT_EQ(tests["details"]["Suite.Crashes"]["ended"], "ended by SIGSEGV");
+  EXPECT_THAT(tests["details"]["Suite.Lies"]["said"].get<std::string>(), HasSubstr("lies.cpp:1: Failure"));
+  EXPECT_EQ(tests["details"]["Suite.Lies"]["alone"], "FAILED");
+  EXPECT_THAT(r.out, HasSubstr("Suite.Lies: FAILED, alone FAILED: lies.cpp:1: Failure"));
+  EXPECT_THAT(testing::read_text(dir_ / "gpu.log"), HasSubstr("ended by SIGSEGV after"));
+}
+
+TEST_F(GpuCheckOfStubs, ASanitizerPassesWhenItsTestsRanToTheEndWithoutErrors) {
+  program("exit 1");
+  const auto run = [&](const std::string& around) {
+    script("compute-sanitizer", around);
+    testing::run_process(process("memcheck"));
+    return figure("compute-sanitizer memcheck");
+  };
+  const std::string tests = "echo '[==========] 1 test from 1 test suite ran. (0 ms total)'\n";
+  EXPECT_EQ(run(tests + "echo '========= ERROR SUMMARY: 0 errors'")["status"], "pass");
+  Json found = run("echo '========= Invalid write'\n" + tests + "echo '========= ERROR SUMMARY: 2 errors'");
+  EXPECT_EQ(found["status"], "FAIL");
+  EXPECT_EQ(found["value"], 8) << "of four shards";
+  EXPECT_THAT(found["details"]["shard 0"].get<std::string>(), HasSubstr("Invalid write"));
+  EXPECT_EQ(run("echo '========= ERROR SUMMARY: 0 errors'")["status"], "FAIL") << "no test ran";
+  EXPECT_EQ(run(tests)["status"], "FAIL") << "no summary";
+}
+
+TEST_F(GpuCheckOfStubs, ABenchmarkThatBreaksIsARowWithTheEndOfWhatItSaid) {
+  program("echo first; printf 'cudaMalloc failed\\nfile.cu:7\\n' >&2; kill -SEGV $$");
+  EXPECT_EQ(testing::run_process(process("batch 65,536$")).code, 1);
+  for (const char* name : {kFirst, "funnel, batch 65,536"}) {
+    Json broken = figure(name);
+    EXPECT_EQ(broken["status"], "FAIL") << name;
+    EXPECT_EQ(broken["note"], "ended by SIGSEGV: file.cu:7");
+    EXPECT_EQ(broken["tail"], "cudaMalloc failed\nfile.cu:7");
+    EXPECT_THAT(broken["command"].get<std::string>(), HasSubstr("bench"));
+  }
+  for (const char* text : {"", "{\\\"samples_per_s\\\": 1", "{\\\"samples_per_s\\\": null}"}) {
+    program("echo \"" + std::string(text) + "\" > ${@: -1}");
+    EXPECT_EQ(testing::run_process(process("^funnel, batch 65,536$")).code, 1);
+    EXPECT_EQ(figure("funnel, batch 65,536")["note"], "no number samples_per_s in what it wrote") << text;
+  }
+}
+
+TEST_F(GpuCheckOfStubs, OursStandsBesideTheBestModeOfAPyTorchProgramThatBreaksLater) {
+  program("echo '{\"samples_per_s\": 3000}' > ${@: -1}");
+  script("torch_bench.py", R"(import sys
+print(sys.argv[1], "eager batch 65536: 75.60 ms, 1,000 samples/s")
+print(sys.argv[1], "compile batch 65536: 43.69 ms, 1,500 samples/s", flush=True)
+raise RuntimeError("graphs broke")
+)");
+  testing::Process beside = process("PyTorch");
+  beside.argv.insert(beside.argv.end(), {"--yardsticks", dir_.path()});
+  testing::run_process(beside);
+  for (const char* model : {"dlrm", "funnel"}) {
+    EXPECT_EQ(figure("PyTorch " + std::string(model) + " compile, batch 65,536")["value"], 1500);
+    Json rest = figure("PyTorch " + std::string(model) + ", the rest");
+    EXPECT_EQ(rest["note"], "exit code 1: RuntimeError: graphs broke");
+    EXPECT_THAT(rest["tail"].get<std::string>(), HasSubstr("Traceback"));
+  }
+  for (const char* name : {kFirst, "funnel, batch 65,536"}) {
+    EXPECT_EQ(figure(name + std::string(": beside PyTorch"))["value"], 2);
+    EXPECT_EQ(figure(name + std::string(": beside PyTorch"))["unit"], "x its best (compile)");
+  }
+}
+
+TEST_F(GpuCheckOfStubs, ASignalEndsItWithTheTableOfWhatIsKnown) {
+  program("touch " + dir_ / "begun" + "; sleep 300");
+  testing::Child child(process("GPU tests|batch 65,536$"), dir_ / "out");
+  wait_for_bench();
+  child.signal(SIGTERM);
+  EXPECT_EQ(child.wait(), 1);
+  EXPECT_THAT(testing::read_text(dir_ / "out"), ContainsRegex("not measured; wrote .*stopped by SIGTERM"));
+  EXPECT_EQ(json()["ended"], true);
+  EXPECT_EQ(figure("GPU tests that pass")["value"], 1);
+  EXPECT_EQ(figure(kFirst)["note"], "stopped by SIGTERM");
+}
+
+TEST_F(GpuCheckOfStubs, WhatIsKnownIsWrittenAsItComes) {
+  program("touch " + dir_ / "begun" + "; sleep 3");
+  testing::Child child(process("GPU tests|batch 65,536$"), dir_ / "out");
+  wait_for_bench();
+  child.signal(SIGKILL);
+  child.wait();
+  EXPECT_EQ(json()["ended"], false);
+  EXPECT_EQ(figure("GPU tests that pass")["value"], 1);
+}
+
+TEST_F(GpuCheckOfStubs, AllOfItEndsWithItsMinutes) {
+  program("sleep 300");
+  testing::Process limited = process("batch");
+  limited.argv.insert(limited.argv.end(), {"--quick", "--minutes", "0.3"});
+  const ProcessResult r = testing::run_process(limited);
+  EXPECT_EQ(r.code, 0) << "nothing has failed";
+  EXPECT_EQ(figure(kFirst)["note"], "no time left for the rest");
+  EXPECT_EQ(figure("funnel, batch 4,096")["note"], "no time left");
+}
+
+TEST_F(GpuCheckOfStubs, WhereTheReportCannotBeWrittenItGoesToTheTemporaryFolder) {
+  program("exit 1");
+  testing::Process elsewhere = process("GPU tests");
+  std::filesystem::create_directory(dir_ / "tmp");
+  elsewhere.env.push_back("TMPDIR=" + dir_ / "tmp");
+  *(std::find(elsewhere.argv.begin(), elsewhere.argv.end(), "--out") + 1) = "/proc/nowhere/gpu.json";
+  EXPECT_THAT(testing::run_process(elsewhere).out, HasSubstr("wrote " + dir_ / "tmp/gpu.json"));
+  EXPECT_TRUE(Json::accept(testing::read_text(dir_ / "tmp/gpu.json")));
 }
 
 }  // namespace
