@@ -17,6 +17,8 @@ namespace {
 using mtrank::DataError;
 using mtrank::ExitCode;
 
+constexpr int kMaxThreads = 4096;
+
 thread_local std::string last_error;
 
 int fail(ExitCode code, const char* message) {
@@ -96,6 +98,8 @@ std::vector<float> score_csv(mtrank::Scorer& scorer, const char* text, size_t si
   for (const std::string& column : scorer.columns()) {
     const auto found = std::find(header.begin(), header.end(), column);
     if (found == header.end()) throw DataError("the text has no column '" + column + "', which the model reads");
+    if (std::find(found + 1, header.end(), column) != header.end())
+      throw DataError("the text has the column '" + column + "' twice");
     positions.push_back(static_cast<size_t>(found - header.begin()));
   }
   rows = csv.rows() - 1;
@@ -114,7 +118,9 @@ extern "C" {
 int mtrank_load(const char* path, int threads, mtrank_model** model) {
   *model = nullptr;
   return guarded([&] {
-    if (threads < 1) throw mtrank::ConfigError("threads is " + std::to_string(threads) + ", expected at least 1");
+    if (threads < 1 || threads > kMaxThreads)
+      throw mtrank::ConfigError("threads is " + std::to_string(threads) + ", expected 1 to " +
+                                std::to_string(kMaxThreads));
     *model = new mtrank_model{mtrank::Scorer(mtrank::read_bundle(path), threads)};
   });
 }
@@ -133,7 +139,8 @@ const char* mtrank_output(const mtrank_model* model, size_t output) {
 int mtrank_score(mtrank_model* model, const char* const* values, const size_t* sizes, size_t rows, float* scores) {
   return guarded([&] {
     std::vector<std::string_view> views(rows * mtrank_columns(model));
-    for (size_t i = 0; i < views.size(); ++i) views[i] = {values[i], sizes ? sizes[i] : std::strlen(values[i])};
+    for (size_t i = 0; i < views.size(); ++i)
+      if (values[i]) views[i] = {values[i], sizes ? sizes[i] : std::strlen(values[i])};
     const std::vector<float> result = model->scorer.score_rows(views);
     std::copy(result.begin(), result.end(), scores);
   });

@@ -13,7 +13,7 @@ extern "C" {
 
 typedef struct mtrank_model mtrank_model;
 
-/* Loads and checks a bundle. `threads` >= 1 share the rows of a call. */
+/* Loads and checks a bundle. `threads`, 1 to 4096, share the rows of a call. */
 int mtrank_load(const char* path, int threads, mtrank_model** model);
 void mtrank_free(mtrank_model* model);
 
@@ -23,12 +23,12 @@ const char* mtrank_column(const mtrank_model* model, size_t column);
 size_t mtrank_outputs(const mtrank_model* model);
 const char* mtrank_output(const mtrank_model* model, size_t output);
 
-/* Scores rows of text. `values` [rows][columns], in the order of mtrank_column; `sizes` their lengths in bytes, or NULL
- * when they end in 0. `scores` [rows][outputs] belongs to the caller. */
+/* Scores rows of text. `values` [rows][columns], in the order of mtrank_column, NULL for an empty field; `sizes` their
+ * lengths in bytes, or NULL when they end in 0. `scores` [rows][outputs] belongs to the caller. */
 int mtrank_score(mtrank_model* model, const char* const* values, const size_t* sizes, size_t rows, float* scores);
 
-/* Scores CSV text (commas, RFC 4180): a header line that names at least the model's columns, then the rows. `scores` is
- * allocated here and freed by mtrank_free_scores. */
+/* Scores CSV text (commas, RFC 4180): a header line that names at least the model's columns, once each, then the rows.
+ * `scores` is allocated here and freed by mtrank_free_scores. */
 int mtrank_score_csv(mtrank_model* model, const char* text, size_t size, float** scores, size_t* rows);
 void mtrank_free_scores(float* scores);
 

@@ -44,10 +44,11 @@ std::vector<std::string> documents() {
 
 /// A folder in which the commands work: what a clone has, with this build as build/ and a small log as data/.
 void make_clone(const TempDir& dir) {
-  for (const char* name : {"configs", "docs", "launch"})
+  for (const char* name : {"configs", "docs", "framework", "launch"})
     std::filesystem::create_symlink(kRoot + "/" + name, dir / name);
   std::filesystem::create_directory(dir / "build");
   std::filesystem::create_symlink(MTRANK_BINARY, dir / "build/mtrank");
+  std::filesystem::create_symlink(MTRANK_LIBRARY, dir / "build/libmtrank.so");
   const ProcessResult made = testing::run_mtrank({"synth", "funnel", "--rows", "8000", "--out", dir / "data/funnel"});
   ASSERT_EQ(made.code, 0) << made.err;
 }
@@ -71,6 +72,39 @@ TEST(Documents, CommandsOfTheReadmeAndTheGuideRun) {
       ++commands;
     }
   EXPECT_GT(commands, 0);
+}
+
+TEST(Documents, TheProgramInCScoresAsPredictDoes) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a program without a sanitizer cannot load a library that has one";
+#endif
+  const TempDir dir;
+  make_clone(dir);
+  const ProcessResult trained =
+      shell(dir, "build/mtrank train configs/quickstart.yaml --out runs/first --set train.max_steps=1");
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  const std::vector<std::string> programs = blocks("docs/guide.md", "c");
+  ASSERT_EQ(programs.size(), 1u);
+  std::ofstream(dir / "score.c") << programs.front();
+  std::string scores;
+  for (const std::string& block : blocks("docs/guide.md", "console")) {
+    if (block.find("score.c") == std::string::npos) continue;
+    const ProcessResult r = shell(dir, block);
+    ASSERT_EQ(r.code, 0) << block << r.out << r.err;
+    scores = r.out;
+  }
+  const ProcessResult predicted =
+      shell(dir,
+            "zcat data/funnel/test.csv.gz | head -1 > row.csv; sed 's/[^,]//g' row.csv >> row.csv; "
+            "build/mtrank predict runs/first/model.safetensors --data row.csv --out /dev/stdout");
+  ASSERT_EQ(predicted.code, 0) << predicted.err;
+  std::istringstream lines(scores);
+  std::string names, values;
+  for (std::string name, value; lines >> name >> value;) {
+    names += (names.empty() ? "" : ",") + name;
+    values += (values.empty() ? "" : ",") + value;
+  }
+  EXPECT_EQ(predicted.out, names + "\n" + values + "\n");
 }
 
 TEST(Documents, ConfigsCheck) {

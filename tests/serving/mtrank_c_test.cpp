@@ -63,6 +63,16 @@ TEST_F(CApiTest, ScoresRowsWithAndWithoutSizes) {
   EXPECT_EQ(scores, golden_.scores);
 }
 
+TEST_F(CApiTest, NullIsAnEmptyField) {
+  std::vector<const char*> values(mtrank_columns(model_), "");
+  float scores[2][2];
+  ASSERT_EQ(mtrank_score(model_, values.data(), nullptr, 1, scores[0]), 0);
+  values.assign(values.size(), nullptr);
+  ASSERT_EQ(mtrank_score(model_, values.data(), nullptr, 1, scores[1]), 0);
+  EXPECT_EQ(scores[0][0], scores[1][0]);
+  EXPECT_EQ(scores[0][1], scores[1][1]);
+}
+
 TEST_F(CApiTest, ScoresCsvText) {
   const std::string log = contents("train.csv");
   const std::vector<float> scores = score_csv(log);
@@ -79,10 +89,14 @@ TEST_F(CApiTest, ErrorsAreCodesAndTexts) {
   EXPECT_EQ(mtrank_load(path("missing").c_str(), 1, &none), 4);
   EXPECT_THAT(mtrank_last_error(), HasSubstr("cannot read " + path("missing")));
   EXPECT_EQ(none, nullptr);
-  EXPECT_EQ(mtrank_load(path("model").c_str(), 0, &none), 2);
+  for (const int threads : {-1, 0, 4097, 1 << 30}) {
+    EXPECT_EQ(mtrank_load(path("model").c_str(), threads, &none), 2);
+    EXPECT_THAT(mtrank_last_error(), HasSubstr("threads is " + std::to_string(threads) + ", expected 1 to 4096"));
+  }
   const std::pair<const char*, const char*> cases[] = {
       {"", "the text is empty"},
       {"user,items,day\n", "no column 'price'"},
+      {"user,items,day,price,user\nu1,,3,1,u2\n", "has the column 'user' twice"},
       {"user,items,day,price\nu1,,3\n", "row 0: found 3 fields, expected 4"},
       {"user,items,day,price\nu1,,3,cheap\n", "column 'price': found 'cheap'"},
       {"user,items,day,price\n\"u1", "inside quotes"},
