@@ -17,6 +17,11 @@ if(CCACHE)
 endif()
 find_package(CUDAToolkit REQUIRED)
 
+# Where the library is on a machine that only runs the programs: beside them, or in the toolkit's usual place.
+if(MTRANK_PORTABLE)
+  set(CMAKE_BUILD_RPATH "$ORIGIN" /usr/local/cuda/lib64)
+endif()
+
 file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS cuda/*.cu)
 add_library(mtrank_cuda OBJECT ${cuda_sources})
 target_link_libraries(mtrank_cuda PUBLIC mtrank_core CUDA::cudart_static CUDA::cublasLt CUDA::nvtx3)

@@ -121,11 +121,9 @@ def losses(check):
 
 def accuracy(check):
     """Test AUC of every task: the mean over seeds beside the CPU's, in its standard errors."""
-    name, config, settings, seeds = "AUC over 5 seeds", "configs/kuairand_reference.yaml", [], range(1, 6)
+    name, config, settings, seeds, env = "AUC over 5 seeds", "configs/kuairand_reference.yaml", [], range(1, 6), {}
     if check.options.dry_run:
-        config, seeds = "tests/reproducibility/small.yaml", range(1, 3)
-        if not os.path.isdir(check.path("log")):
-            Log(check)
+        config, seeds, env = "tests/reproducibility/small.yaml", range(1, 3), Log(check, "accuracy_log").env
     elif not os.environ.get("MTRANK_DATA"):
         check.not_measured(name, why="MTRANK_DATA is not set")
         return
@@ -140,7 +138,7 @@ def accuracy(check):
 
     def train(words):
         try:
-            check.run(words, 300)
+            check.run(words, 300, env)
             return last_test(words[words.index("--out") + 1])
         except Exception as error:  # noqa: the other seeds and devices go on
             return error

@@ -199,6 +199,18 @@ raise RuntimeError("graphs broke")
   }
 }
 
+TEST_F(GpuCheckOfStubs, CeilingsAreRows) {
+  program(R"(cat > ${@: -1} <<'END'
+{"copy_bytes_per_s": 3e12, "gather_bytes_per_s": {"512": 1.5e12},
+ "products": [{"name": "square", "m": 2, "n": 3, "k": 4, "groups": 1, "precision": "bf16", "flops_per_s": 7e14}]}
+END
+)");
+  EXPECT_EQ(testing::run_process(process("ceilings")).code, 0);
+  EXPECT_EQ(figure("copy")["value"], 3);
+  EXPECT_EQ(figure("random rows of 512 bytes")["value"], 1.5);
+  EXPECT_EQ(figure("product bf16 square 1 x [2, 4] [4, 3]")["value"], 700);
+}
+
 TEST_F(GpuCheckOfStubs, ASignalEndsItWithTheTableOfWhatIsKnown) {
   program("touch " + dir_ / "begun" + "; sleep 300");
   testing::Child child(process("GPU tests|batch 65,536$"), dir_ / "out");
