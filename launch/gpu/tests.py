@@ -118,8 +118,11 @@ def run_sanitizer(check, tool, tests, first_port):
         check.not_measured(name, "no errors", "compute-sanitizer is not installed here")
         return
     wanted = len(listed_tests(check.tests, tests))
-    # Calls that fail are the tests' to judge: the library asks for some that may. Tests behind an error go on.
-    more = ["--report-api-errors", "no", "--destroy-on-device-error", "kernel"] if tool == "memcheck" else []
+    more = {
+        # Calls that fail are the tests' to judge: the library asks for some that may. Tests behind an error go on.
+        "memcheck": ["--report-api-errors", "no", "--destroy-on-device-error", "kernel"],
+        # Shared memory of the libraries' kernels is not ours to check, and takes long; memory that we hand them is.
+        "racecheck": ["--kernel-name", "kernel_substring=mtrank"]}[tool]
     command = [sanitizer, "--tool", tool, *more, "--error-exitcode", "9", check.tests, f"--gtest_filter={tests}"]
 
     def shard(index):
