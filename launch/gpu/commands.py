@@ -149,9 +149,9 @@ class Part:
         row = {"name": name, "value": value, "unit": unit, "target": target, "status": status,
                "command": shown(command), "note": note}
         self.figures.append({**row, **{key: what for key, what in more.items() if what}})
+        self.check.save()
         why = f": {note}" if status in (FAIL, NOT) and note else ""
         print(f"  {name}: {text(value)} {unit} {status}".rstrip() + why, flush=True)
-        self.check.save()
 
     def figure(self, name, value, unit="", target="", good=None, command=(), note="", details=None):
         """One row of the table. `good`: whether the target was met; None where there is none."""
