@@ -17,7 +17,7 @@ namespace {
 using mtrank::DataError;
 using mtrank::ExitCode;
 
-constexpr int kMaxThreads = 4096;
+constexpr int kMaxThreads = 1024;
 
 thread_local std::string last_error;
 

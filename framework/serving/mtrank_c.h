@@ -13,7 +13,7 @@ extern "C" {
 
 typedef struct mtrank_model mtrank_model;
 
-/* Loads and checks a bundle. `threads`, 1 to 4096, share the rows of a call. */
+/* Loads and checks a bundle. `threads`, 1 to 1024, share the rows of a call. */
 int mtrank_load(const char* path, int threads, mtrank_model** model);
 void mtrank_free(mtrank_model* model);
 
