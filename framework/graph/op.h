@@ -62,6 +62,13 @@ struct Packing {
   void (*pack)(const float* weights, int64_t rows, int64_t cols, void* packed);
 };
 
+/// What the columns of an op's outputs stand for: a warm start takes weights over by it.
+enum class ColumnMeaning : uint8_t {
+  own,       ///< something new
+  input,     ///< what those of the first input do
+  operands,  ///< likewise, and those of the others too: column by column they are added, multiplied, …
+};
+
 /// An op: its shapes, its derivative as further nodes, its kernels. One object an op, listed in ops.def.
 struct Op {
   const char* name;
@@ -73,6 +80,7 @@ struct Op {
   void (*backward)(GradBuilder&, const OpNode&) = nullptr;
   Kernel cpu_f32 = nullptr;
   Kernel cpu_f64 = nullptr;
+  ColumnMeaning columns = ColumnMeaning::own;
   /// Floating-point operations for `rows` rows of the batch. Null: one an output element.
   double (*flops)(const Graph&, const OpNode&, int64_t rows) = nullptr;
   /// How the op's weights are packed once a step for the matrix kernel, or null.

@@ -71,7 +71,8 @@ const Op activation{.name = "activation",
                     .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{call.in[0].cols}; },
                     .backward = activation_backward,
                     .cpu_f32 = activation_cpu<float>,
-                    .cpu_f64 = activation_cpu<double>};
+                    .cpu_f64 = activation_cpu<double>,
+                    .columns = ColumnMeaning::input};
 
 const Op activation_gradient{.name = "activation_gradient",
                              .summary = "dz = dy * f'(z)",

@@ -44,7 +44,8 @@ const Op add{.name = "add",
              .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{common_width("add", call.in)}; },
              .backward = add_backward,
              .cpu_f32 = add_cpu<float>,
-             .cpu_f64 = add_cpu<double>};
+             .cpu_f64 = add_cpu<double>,
+             .columns = ColumnMeaning::operands};
 
 }  // namespace ops
 }  // namespace mtrank

@@ -36,7 +36,8 @@ const Op copy{.name = "copy",
               .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{call.in[0].cols}; },
               .backward = copy_backward,
               .cpu_f32 = copy_cpu<float>,
-              .cpu_f64 = copy_cpu<double>};
+              .cpu_f64 = copy_cpu<double>,
+              .columns = ColumnMeaning::input};
 
 const Op zero{.name = "zero", .summary = "y = 0", .cpu_f32 = zero_cpu<float>, .cpu_f64 = zero_cpu<double>};
 

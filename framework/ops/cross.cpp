@@ -59,6 +59,7 @@ const Op cross{.name = "cross",
                .backward = cross_backward,
                .cpu_f32 = cross_cpu<float>,
                .cpu_f64 = cross_cpu<double>,
+               .columns = ColumnMeaning::operands,
                .flops = [](const Graph& g, const OpNode& n,
                            int64_t rows) { return 2.0 * static_cast<double>(rows * g.value(n.outputs[0]).cols); }};
 

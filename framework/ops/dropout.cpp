@@ -75,7 +75,8 @@ const Op dropout{.name = "dropout",
                  .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{call.in[0].cols}; },
                  .backward = dropout_backward,
                  .cpu_f32 = dropout_cpu<float>,
-                 .cpu_f64 = dropout_cpu<double>};
+                 .cpu_f64 = dropout_cpu<double>,
+                 .columns = ColumnMeaning::input};
 
 }  // namespace ops
 }  // namespace mtrank

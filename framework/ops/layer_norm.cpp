@@ -158,6 +158,7 @@ const Op layer_norm{.name = "layer_norm",
                     .backward = layer_norm_backward,
                     .cpu_f32 = layer_norm_cpu<float>,
                     .cpu_f64 = layer_norm_cpu<double>,
+                    .columns = ColumnMeaning::input,
                     .flops = width_flops};
 
 const Op layer_norm_gradient{.name = "layer_norm_gradient",

@@ -79,6 +79,7 @@ const Op mul{.name = "mul",
              .backward = mul_backward,
              .cpu_f32 = mul_cpu<float>,
              .cpu_f64 = mul_cpu<double>,
+             .columns = ColumnMeaning::operands,
              .flops = mul_flops};
 
 const Op mul_gradient{.name = "mul_gradient",

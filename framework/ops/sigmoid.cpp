@@ -29,7 +29,8 @@ const Op sigmoid{.name = "sigmoid",
                  .summary = "y = 1 / (1 + exp(-x))",
                  .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{call.in[0].cols}; },
                  .cpu_f32 = sigmoid_cpu<float>,
-                 .cpu_f64 = sigmoid_cpu<double>};
+                 .cpu_f64 = sigmoid_cpu<double>,
+                 .columns = ColumnMeaning::input};
 
 }  // namespace ops
 }  // namespace mtrank

@@ -72,7 +72,8 @@ const Op softmax{.name = "softmax",
                  .shapes = softmax_shapes,
                  .backward = softmax_backward,
                  .cpu_f32 = softmax_cpu<float>,
-                 .cpu_f64 = softmax_cpu<double>};
+                 .cpu_f64 = softmax_cpu<double>,
+                 .columns = ColumnMeaning::input};
 
 const Op softmax_gradient{.name = "softmax_gradient",
                           .summary = "dx = y * (dy - sum(dy * y))",

@@ -1,18 +1,13 @@
 #include "framework/train/weight_layout.h"
 
 #include <algorithm>
-#include <string_view>
 
-#include "framework/graph/op.h"
+#include "framework/ops/ops.h"
 
 namespace mtrank {
 namespace {
 
 using Blocks = std::vector<LayoutBlock>;
-
-bool is_one_of(const OpNode& node, std::initializer_list<std::string_view> names) {
-  return std::find(names.begin(), names.end(), node.op->name) != names.end();
-}
 
 std::string step_name(DenseStep::Kind kind) {
   switch (kind) {
@@ -48,7 +43,7 @@ class Layouts {
       for (const ValueId in : node.inputs) {
         if (in == kNoValue || graph_.value(in).kind != ValueKind::param) continue;
         WeightLayout& layout = layouts[graph_.value(in).name];
-        if (is_one_of(node, {"linear"}) && in == node.inputs[1]) layout.rows = blocks(node.inputs.front());
+        if (node.op == &ops::linear && in == node.inputs[1]) layout.rows = blocks(node.inputs.front());
         layout.columns = purpose(node.outputs.front());
       }
     }
@@ -78,20 +73,25 @@ class Layouts {
     const Value& value = graph_.value(id);
     if (const auto dense = dense_.find(value.name); dense != dense_.end()) return dense->second;
     if (const auto [node, output] = producer_[at(id)]; node) {
-      if (node->op->name == std::string_view("lookup")) {
+      if (node->op == &ops::lookup) {
         const std::string& ids = graph_.value(node->inputs[2 * output + 1]).name;
         return {{ids.substr(ids.find(':') + 1), value.cols}};
       }
-      if (is_one_of(*node, {"copy", "activation", "layer_norm"})) return blocks(node->inputs.front());
-      if (is_one_of(*node, {"cross", "add", "mul"})) return inside(node->scope, blocks(node->inputs.front()));
-      return own(id);
+      switch (node->op->columns) {
+        case ColumnMeaning::own:
+          return own(id);
+        case ColumnMeaning::input:
+          return blocks(node->inputs.front());
+        case ColumnMeaning::operands:
+          return inside(node->scope, blocks(node->inputs.front()));
+      }
     }
     std::vector<ValueId> parts;  // of a value that is written piece by piece
     for (size_t v = 0; v < graph_.values.size(); ++v)
       if (graph_.values[v].base == id && producer_[v].node) parts.push_back(static_cast<ValueId>(v));
     if (parts.empty()) {  // gates say whose share of a mixture it is
-      const bool share = value.base != kNoValue && producer_[at(value.base)].node &&
-                         is_one_of(*producer_[at(value.base)].node, {"mixture"});
+      const OpNode* maker = value.base == kNoValue ? nullptr : producer_[at(value.base)].node;
+      const bool share = maker && maker->op == &ops::mixture;
       return {{graph_.value(share ? value.base : id).name, value.cols}};
     }
     std::sort(parts.begin(), parts.end(),
@@ -114,9 +114,9 @@ class Layouts {
   /// read what gates mix, else its own.
   Blocks purpose(ValueId id) const {
     for (const OpNode* node : readers_[at(id)]) {
-      if (is_one_of(*node, {"cross", "add", "mul"})) return blocks(node->outputs.front());
-      if (is_one_of(*node, {"softmax"})) return purpose(node->outputs.front());
-      if (is_one_of(*node, {"mixture"}) && node->inputs.front() == id) return tasks(node->outputs.front(), id);
+      if (node->op->columns == ColumnMeaning::operands) return blocks(node->outputs.front());
+      if (node->op->columns == ColumnMeaning::input) return purpose(node->outputs.front());
+      if (node->op == &ops::mixture && node->inputs.front() == id) return tasks(node->outputs.front(), id);
     }
     return blocks(id);
   }
