@@ -26,7 +26,7 @@ struct Bench {
         files(open_files(c, options.rows_cap, options.data, pool.threads())),
         rows(bench_rows(c, options.rows_cap, files.get())),
         graphs(build_graphs(c, rows)),
-        data(c, rows, c.train.batch_size, kBatches, options.ids),
+        data(c, rows, c.train.batch_size, kBatches, options.ids, &pool),
         state(c, graphs.training),
         ids_per_row(SyntheticBatches::list_lengths(c)),
         job(accelerator_job({c, graphs, data.schema(), state, pool, shards, ids_per_row, options.launch})),

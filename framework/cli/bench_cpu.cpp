@@ -55,7 +55,7 @@ BenchReport bench_cpu(const Config& config, const BenchOptions& options) {
   const int steps = static_cast<int>(options.steps.value_or(kSteps));
   require_room(config, graph, rows, threads, shards);
   ThreadPool pool(threads);
-  const SyntheticBatches data(config, rows, config.train.batch_size, kBatches, options.ids);
+  const SyntheticBatches data(config, rows, config.train.batch_size, kBatches, options.ids, &pool);
   ModelState state(config, graph);
   state.initialize(pool, static_cast<uint64_t>(config.seed));
   TrainStep step(config, std::move(graph), data.schema(), state, pool, shards);

@@ -5,6 +5,7 @@
 
 #include "framework/config/config.h"
 #include "framework/core/philox.h"
+#include "framework/core/thread_pool.h"
 #include "framework/data/from_config.h"
 
 namespace mtrank {
@@ -45,17 +46,21 @@ std::map<std::string, double> SyntheticBatches::list_lengths(const Config& confi
 }
 
 SyntheticBatches::SyntheticBatches(const Config& config, const std::map<std::string, int64_t>& rows, int64_t batch_size,
-                                   int count, const IdLaw& law)
+                                   int count, const IdLaw& law, ThreadPool* pool)
     : schema_(feature_transforms(config).schema()) {
   row_spec(config).extend(schema_);
   for (TableInfo& table : schema_.tables) table.rows = rows.at(table.name);
   batches_.resize(static_cast<size_t>(count));
-  for (int b = 0; b < count; ++b) {
+  const auto fill = [&](int b, int) {
     Batch& batch = batches_[static_cast<size_t>(b)];
     batch.rows = batch_size;
     batch.first_sample = b * batch_size;
     fill_synthetic(config, schema_, b, batch, law);
-  }
+  };
+  if (pool)
+    pool->run(count, fill);
+  else
+    for (int b = 0; b < count; ++b) fill(b, 0);
 }
 
 void fill_synthetic(const Config& config, const InputSchema& schema, int64_t number, Batch& batch, const IdLaw& law) {

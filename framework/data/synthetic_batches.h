@@ -9,6 +9,7 @@
 namespace mtrank {
 
 struct Config;
+class ThreadPool;
 
 /// How ids are drawn from the rows of a table: Zipf with this exponent, scattered over the table; a share `hot` of them
 /// is replaced by row 0.
@@ -22,9 +23,9 @@ struct IdLaw {
 /// in [0, 1); one label in twenty is positive. A function of the config's seed.
 class SyntheticBatches {
  public:
-  /// `rows` of every table, by name.
+  /// `rows` of every table, by name. With a pool, a batch a task.
   SyntheticBatches(const Config& config, const std::map<std::string, int64_t>& rows, int64_t batch_size, int count,
-                   const IdLaw& law = {});
+                   const IdLaw& law = {}, ThreadPool* pool = nullptr);
 
   const InputSchema& schema() const { return schema_; }
   const std::vector<Batch>& batches() const { return batches_; }

@@ -6,6 +6,7 @@
 #include "framework/config/config.h"
 #include "framework/core/error.h"
 #include "framework/core/host.h"
+#include "framework/core/thread_pool.h"
 #include "framework/data/mtb_directory.h"
 #include "framework/data/synthetic_batches.h"
 #include "tests/data/data_testing.h"
@@ -111,6 +112,21 @@ TEST_F(SynthLikeTest, ThreadsChangeNothing) {
   for (const Part part : {Part::train, Part::valid}) EXPECT_EQ(one.fingerprint(part), three.fingerprint(part));
   EXPECT_EQ(rows_of(*one.eval(Part::valid, 100)), rows_of(*three.eval(Part::valid, 100)));
   EXPECT_NE(rows_of(*one.eval(Part::valid, 4000)).front(), rows_of(*one.eval(Part::train, 4000)).front());
+}
+
+TEST_F(SynthLikeTest, BatchesOfAPoolAreThoseOfOneThread) {
+  ThreadPool pool(3);
+  const SyntheticBatches one(config_, rows_, 50, 5), three(config_, rows_, 50, 5, {}, &pool);
+  ASSERT_EQ(three.batches().size(), 5u);
+  for (size_t b = 0; b < 5; ++b) {
+    const Batch &expected = one.batches()[b], &batch = three.batches()[b];
+    EXPECT_EQ(batch.rows, 50);
+    EXPECT_EQ(batch.first_sample, static_cast<int64_t>(50 * b));
+    for (size_t s = 0; s < expected.ids.size(); ++s) EXPECT_EQ(batch.ids[s].ids, expected.ids[s].ids) << s;
+    EXPECT_EQ(batch.dense, expected.dense);
+    EXPECT_EQ(batch.labels, expected.labels);
+  }
+  EXPECT_NE(one.batches()[0].dense, one.batches()[1].dense);
 }
 
 TEST_F(SynthLikeTest, AnotherCapIsAnotherConfig) {
