@@ -109,8 +109,8 @@ def run_tests(check):
                  note[:1500], details)
 
 
-def run_sanitizer(check, tool, tests, first_port):
-    name, shards = f"compute-sanitizer {tool}", 4
+def run_sanitizer(check, tool, tests, shards, first_port):
+    name = f"compute-sanitizer {tool}"
     places = [shutil.which("compute-sanitizer"), *glob.glob("/usr/local/cuda*/bin/compute-sanitizer"),
               *glob.glob("/usr/local/cuda*/compute-sanitizer/compute-sanitizer")]
     sanitizer = next((place for place in places if place and os.access(place, os.X_OK)), None)

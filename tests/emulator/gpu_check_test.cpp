@@ -154,7 +154,7 @@ TEST_F(GpuCheckOfStubs, ASanitizerPassesWhenItsTestsRanToTheEndWithoutErrors) {
   EXPECT_EQ(run(tests + "echo '========= ERROR SUMMARY: 0 errors'")["status"], "pass");
   Json found = run("echo '========= Invalid write'\n" + tests + "echo '========= ERROR SUMMARY: 2 errors'");
   EXPECT_EQ(found["status"], "FAIL");
-  EXPECT_EQ(found["value"], 8) << "of four shards";
+  EXPECT_EQ(found["value"], 12) << "of six shards";
   EXPECT_THAT(found["details"]["shard 0"].get<std::string>(), HasSubstr("Invalid write"));
   EXPECT_EQ(run("echo '========= ERROR SUMMARY: 0 errors'")["status"], "FAIL") << "no test ran";
   EXPECT_EQ(run(tests)["status"], "FAIL") << "no summary";
