@@ -21,7 +21,7 @@ namespace mtrank::cli {
 namespace {
 
 struct PredictOptions {
-  std::string bundle, out;
+  std::string bundle, out, prefix;
   std::vector<std::string> files, keep;
   int threads = host_cores();
   int64_t batch_size = 4096;
@@ -42,11 +42,14 @@ void append_field(std::string& text, const std::string& field) {
 
 void append_header(std::string& text, const PredictOptions& options, const Scorer& scorer) {
   std::vector<std::string> names = options.keep;
-  names.insert(names.end(), scorer.outputs().begin(), scorer.outputs().end());
+  for (const std::string& output : scorer.outputs()) names.push_back(options.prefix + output);
   for (size_t i = 0; i < names.size(); ++i) {
     if (std::find(names.begin(), names.begin() + static_cast<ptrdiff_t>(i), names[i]) !=
         names.begin() + static_cast<ptrdiff_t>(i)) {
-      throw ConfigError("--keep: there would be two columns '" + names[i] + "' in " + options.out);
+      throw ConfigError("--keep: there would be two columns '" + names[i] + "' in " + options.out +
+                        (i < options.keep.size() ? ""
+                                                 : "; --prefix score_ names the scores score_" + scorer.outputs()[0] +
+                                                       (scorer.outputs().size() > 1 ? ", …" : "")));
     }
     if (i > 0) text += ',';
     append_field(text, names[i]);
@@ -72,6 +75,7 @@ void append_rows(std::string& text, const Batch& batch, const std::vector<std::v
 
 /// Refuses an output that would replace what it is made of, or that its name does not describe.
 void check_out(const PredictOptions& options) {
+  if (options.out == "-") throw ConfigError("--out -: /dev/stdout prints the scores");
   if (options.out.ends_with(".zst"))
     throw ConfigError("--out " + options.out + ": scores are written as plain text, or to a name in .gz as gzip");
   if (disk::is_standard_output(options.out) || !disk::is_file(options.out)) return;
@@ -119,6 +123,7 @@ Run predict_command(CLI::App& app) {
                  "a CSV file with one row for each, in the same order; compressed for .gz; /dev/stdout prints them")
       ->required();
   app.add_option("--keep", options->keep, "columns to copy, separated by commas")->delimiter(',');
+  app.add_option("--prefix", options->prefix, "before the scores' names, which --keep may have as well");
   add_format_option(app, options->format);
   app.add_option("--threads", options->threads, "default: every core; the scores do not depend on it")
       ->check(CLI::Range(1, 1024));

@@ -86,6 +86,18 @@ TEST_F(PredictTest, KeptColumnsComeFirstAndAreQuotedWhereNeeded) {
 }
 
 // A column is unquoted in place, once.
+TEST_F(PredictTest, AScoreMayStandBesideALabelOfItsName) {
+  disk::Output(path("old.csv")).write("p_click,user,items,price,day\n1,u1,,2,3\n");
+  const ProcessResult refused = predict({"--keep", "p_click"}, "old.csv");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--keep: there would be two columns 'p_click' in " + path("scores.csv") +
+                                     "; --prefix score_ names the scores score_p_click, …"));
+  const ProcessResult r = predict({"--keep", "p_click", "--prefix", "s:"}, "old.csv");
+  ASSERT_EQ(r.code, 0) << r.err;
+  EXPECT_EQ(lines().at(0), "p_click,s:p_click,s:p_buy");
+  EXPECT_THAT(lines().at(1), StartsWith("1,0."));
+}
+
 TEST_F(PredictTest, AKeptColumnMayBeAFeatureWithQuotesInIt) {
   disk::Output(path("quoted.csv")).write("user,items,price,day\n\"a\"\"b\",i1,1,2\n\"\"\"c\"\"\",i1,1,2\n");
   const ProcessResult r = predict({"--keep", "user"}, "quoted.csv");
@@ -105,6 +117,12 @@ TEST_F(PredictTest, TheStandardOutputIsWrittenAsItIs) {
   }
   ASSERT_EQ(predict({}).code, 0);
   EXPECT_EQ(contents("all"), "previous\n" + contents("scores.csv") + contents("scores.csv"));
+}
+
+TEST_F(PredictTest, ADashIsNoFile) {
+  const ProcessResult r = run_mtrank({"predict", path("model"), "--data", path("new.csv"), "--out", "-"});
+  EXPECT_EQ(r.code, 2);
+  EXPECT_EQ(r.err, "error: --out -: /dev/stdout prints the scores\n");
 }
 
 TEST_F(PredictTest, SeveralFilesAndPatternsInOrder) {
