@@ -66,7 +66,7 @@ int eval(const EvalOptions& options) {
 
 Run eval_command(CLI::App& app) {
   auto options = std::make_shared<EvalOptions>();
-  app.add_option("BUNDLE", options->bundle, "a model.safetensors")->required();
+  app.add_option("BUNDLE", options->bundle, kBundleHelp)->required();
   app.add_option("--data", options->files, "files or patterns with labels, read as the training files were")
       ->required();
   app.add_option("--json", options->json,
@@ -79,7 +79,10 @@ Run eval_command(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--skip-bad-rows", options->skip_bad_rows,
                  "leave out rows that cannot be read, up to this many, instead of stopping at the first");
-  return [options] { return eval(*options); };
+  return [options] {
+    options->bundle = bundle_path(options->bundle);
+    return eval(*options);
+  };
 }
 
 }  // namespace mtrank::cli

@@ -116,7 +116,7 @@ int predict(const PredictOptions& options) {
 
 Run predict_command(CLI::App& app) {
   auto options = std::make_shared<PredictOptions>();
-  app.add_option("BUNDLE", options->bundle, "a model.safetensors")->required();
+  app.add_option("BUNDLE", options->bundle, kBundleHelp)->required();
   app.add_option("--data", options->files, "files or patterns, read as the training files were; labels are not needed")
       ->required();
   app.add_option("--out", options->out,
@@ -132,7 +132,10 @@ Run predict_command(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--skip-bad-rows", options->skip_bad_rows,
                  "leave out rows that cannot be read, up to this many, instead of stopping at the first");
-  return [options] { return predict(*options); };
+  return [options] {
+    options->bundle = bundle_path(options->bundle);
+    return predict(*options);
+  };
 }
 
 }  // namespace mtrank::cli

@@ -119,6 +119,24 @@ TEST_F(PredictTest, TheStandardOutputIsWrittenAsItIs) {
   EXPECT_EQ(contents("all"), "previous\n" + contents("scores.csv") + contents("scores.csv"));
 }
 
+TEST_F(PredictTest, ARunDirectoryStandsForItsBundle) {
+  disk::make_directory(path("run"));
+  const auto of = [&](const std::string& command, std::vector<std::string> more) {
+    more.insert(more.begin(), {command, path("run"), "--data", path("train.csv")});
+    return run_mtrank(more);
+  };
+  for (const ProcessResult& r : {of("predict", {"--out", path("scores.csv")}), of("eval", {})}) {
+    EXPECT_EQ(r.code, 4);
+    EXPECT_EQ(r.err, "error: " + path("run") +
+                         " is a directory without model.safetensors: a run writes it when it ends "
+                         "(train --resume)\n");
+  }
+  write_bundle(path("run/model.safetensors"), read_bundle(path("model")));
+  EXPECT_EQ(of("predict", {"--out", path("scores.csv")}).code, 0);
+  EXPECT_EQ(lines().size(), 201u);
+  EXPECT_EQ(of("eval", {}).code, 0);
+}
+
 TEST_F(PredictTest, ADashIsNoFile) {
   const ProcessResult r = run_mtrank({"predict", path("model"), "--data", path("new.csv"), "--out", "-"});
   EXPECT_EQ(r.code, 2);
