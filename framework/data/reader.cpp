@@ -60,9 +60,19 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+std::string_view without_spaces(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t";
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  text.remove_suffix(text.size() - 1 - text.find_last_not_of(kBlanks));
+  return text;
+}
+
 std::string missing_column(const std::string& wanted, const std::vector<std::string>& columns) {
   std::string text = "column '" + wanted + "' is not in the file";
-  size_t best = std::max<size_t>(2, wanted.size() / 3) + 1;
+  for (const auto& column : columns)
+    if (without_spaces(column) == wanted) return text + ", but '" + column + "' is: data.trim takes spaces off";
+  if (columns.size() == 1) return text + ", whose only column is '" + shown_value(columns[0]) + "': see data.delimiter";
+  size_t best = std::min(std::max<size_t>(2, wanted.size() / 3) + 1, wanted.size());
   std::string nearest;
   for (const auto& column : columns)
     if (const size_t d = edit_distance(wanted, column); d < best) best = d, nearest = column;

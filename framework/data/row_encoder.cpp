@@ -50,6 +50,7 @@ void fail(BadRow& bad, const std::string& column, std::string_view value, std::s
   bad.column = column;
   bad.value = value;
   bad.problem = std::move(problem);
+  if (value.starts_with(' ') || value.ends_with(' ')) bad.problem += "; data.trim takes spaces off";
 }
 
 std::string padded(std::string_view value) { return std::string(value) + std::string(kValuePadding, '\0'); }
@@ -70,6 +71,13 @@ int fold_of(std::string_view value, uint64_t seed, int folds) {
   return static_cast<int>(xxh64_value(value, seed) % static_cast<uint64_t>(folds));
 }
 
+/// A float, or what is expected instead of a number that no float is near to.
+bool to_float(double number, float& out) {
+  out = static_cast<float>(number);
+  return std::isfinite(out);
+}
+constexpr const char* kFloat = "expected a number that a float can hold";
+
 bool parse_label(const LabelSpec& label, const std::vector<std::string>& missing, std::string_view value, float& out,
                  BadRow& bad) {
   if (value.size() == 1 && label.positive.empty() && !label.comparison && (value[0] == '0' || value[0] == '1')) {
@@ -87,7 +95,9 @@ bool parse_label(const LabelSpec& label, const std::vector<std::string>& missing
   }
   if (!label.binary) {
     if (!parsed) return fail(bad, label.column, value, "expected a number (label '" + label.name + "')"), false;
-    return out = static_cast<float>(number), true;
+    if (!to_float(number, out))
+      return fail(bad, label.column, value, kFloat + (" (label '" + label.name + "')")), false;
+    return true;
   }
   if (!parsed || (number != 0 && number != 1))
     return fail(bad, label.column, value,
@@ -132,9 +142,10 @@ class RowEncoder::Encoding {
   bool weight() {
     const std::string_view text = values_[e_.weight_column_];
     double number;
-    if (!parse_number(text, number) || number < 0)
+    float weight;
+    if (!parse_number(text, number) || number < 0 || !to_float(number, weight))
       return fail(bad_, e_.rows_.weight_column, text, "expected a weight, a number that is not negative"), false;
-    fixed(e_.layout_.weight) = as_word(static_cast<float>(number));
+    fixed(e_.layout_.weight) = as_word(weight);
     return true;
   }
 
@@ -183,8 +194,8 @@ class RowEncoder::Encoding {
   bool number(const DenseColumn& d, std::string_view text, float& value) {
     double x;
     if (parse_number(text, x)) {
-      value = static_cast<float>(apply_steps(*d.feature, d.index, x));
-      return true;
+      if (to_float(apply_steps(*d.feature, d.index, x), value)) return true;
+      return fail(bad_, d.feature->columns[d.index], text, kFloat + (" (feature '" + d.feature->name + "')")), false;
     }
     value = d.missing;
     if (is_missing(e_.transforms_.missing, text)) return true;
@@ -318,11 +329,12 @@ class RowEncoder::Encoding {
     for_each_token(text, f.separator, [&](std::string_view token) {
       if (place == out_.size() || !good) return;
       double w;
-      good = parse_number(token, w);
-      if (!good) return fail(bad_, f.weights_column, token, "expected a number (weights of '" + f.name + "')");
+      float weight = 0;
+      good = parse_number(token, w) && to_float(w, weight);
+      if (!good) return fail(bad_, f.weights_column, token, kFloat + (" (weights of '" + f.name + "')"));
       if (static_cast<int32_t>(out_[place]) >= 0) {
         out_[kept++] = out_[place];
-        weights.push_back(static_cast<float>(w));
+        weights.push_back(weight);
       }
       ++place;
     });

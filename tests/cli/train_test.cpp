@@ -435,7 +435,7 @@ TEST_F(TrainTest, EvaluationsByTheClockAreRefused) {
 
 TEST_F(TrainTest, ALossThatIsNotFiniteStopsTheRun) {
   std::string log = tiny_log(400, 1);
-  log += "400,u1,i1,1e39,3,1,0\n";  // no float is that large
+  log += "400,u1,i1,3e38,3,1,0\n";  // no float is as large as its square
   disk::Output(path("train.csv")).write(log);
   const ProcessResult r = train("run", {"--set", "features.price={type: dense}"});
   EXPECT_EQ(r.code, 6);

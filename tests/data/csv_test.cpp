@@ -252,6 +252,14 @@ TEST(Csv, MissingColumnsAreNamedWithTheNearest) {
             path + ": column 'vidio_id' is not in the file; did you mean 'video_id'?");
   EXPECT_EQ(message([&] { scan(path, {}, 1, {"price"}); }),
             path + ": column 'price' is not in the file; it has 2 columns: user_id, video_id");
+  const auto spaces = folder.write("c.csv", "a, b\t,\t, c\n1,2,3,4\n");
+  EXPECT_EQ(message([&] { scan(spaces, {}, 1, {"b"}); }),
+            spaces + ": column 'b' is not in the file, but ' b\t' is: data.trim takes spaces off");
+  EXPECT_EQ(message([&] { scan(spaces, {}, 1, {"d"}); }),
+            spaces + ": column 'd' is not in the file; it has 4 columns: a,  b\t, \t,  c");
+  const auto semicolons = folder.write("d.csv", "a;b;c\n1;2;3\n");
+  EXPECT_EQ(message([&] { scan(semicolons, {}, 1, {"b"}); }),
+            semicolons + ": column 'b' is not in the file, whose only column is 'a;b;c': see data.delimiter");
   const auto twice = folder.write("b.csv", "a,a\n1,2\n");
   EXPECT_EQ(message([&] { scan(twice, {}, 1, {"a"}); }), twice + ": column 'a' is in the file twice");
 }

@@ -266,6 +266,41 @@ TEST(RowEncoder, LabelsConditionsAndKeys) {
   EXPECT_EQ(bad.bad[3].column, "w");
 }
 
+TEST(RowEncoder, NumbersThatNoFloatHoldsAreBad) {
+  RowSpec rows;
+  rows.labels = {binary_label("spend")};
+  rows.labels[0].binary = false;
+  rows.weight_column = "w";
+  FeatureTransforms transforms;
+  transforms.features = {dense_feature("plain", {"x"}, {}),
+                         dense_feature("clipped", {"y"}, {{DenseStep::Kind::clip, -1, 1}})};
+  using Row = std::map<std::string, std::string>;
+  const auto e = encode(transforms, rows, EncodeFor::training,
+                        {Row{{"x", "3e38"}, {"y", "-1e300"}, {"spend", "1"}, {"w", "1"}},
+                         Row{{"x", "-1e39"}, {"y", "1"}, {"spend", "1"}, {"w", "1"}},
+                         Row{{"x", "1"}, {"y", "1"}, {"spend", "1e39"}, {"w", "1"}},
+                         Row{{"x", "1"}, {"y", "1"}, {"spend", "1"}, {"w", "1e39"}}});
+  EXPECT_EQ(e.batch.rows, 1);
+  ASSERT_EQ(e.bad.size(), 3u);
+  EXPECT_EQ(e.bad[0].problem, "expected a number that a float can hold (feature 'plain')");
+  EXPECT_EQ(e.bad[1].problem, "expected a number that a float can hold (label 'spend')");
+  EXPECT_EQ(e.bad[2].column, "w");
+}
+
+TEST(RowEncoder, SpacesAroundAValueAreTold) {
+  RowSpec rows;
+  rows.labels = {binary_label("click")};
+  FeatureTransforms transforms;
+  transforms.features = {dense_feature("x", {"x"}, {})};
+  using Row = std::map<std::string, std::string>;
+  const auto e = encode(transforms, rows, EncodeFor::training,
+                        {Row{{"x", " 1"}, {"click", "1"}}, Row{{"x", "1"}, {"click", "1 "}}});
+  ASSERT_EQ(e.bad.size(), 2u);
+  EXPECT_EQ(e.bad[0].problem, "expected a number (feature 'x'); data.trim takes spaces off");
+  EXPECT_EQ(e.bad[1].problem,
+            "expected 0 or 1 (label 'click'); `positive:` says which values are 1; data.trim takes spaces off");
+}
+
 TEST(RowEncoder, MoreConditionsThanAWordHasBits) {
   RowSpec rows;
   rows.labels = {binary_label("y")};
