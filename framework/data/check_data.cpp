@@ -203,9 +203,6 @@ class PartCheck {
     int64_t rows = 0;
     std::string first;
   };
-  struct Counts {
-    int64_t rows = 0, positives = 0;
-  };
 
   size_t place(const std::string& column) {
     const auto at = std::find(columns_.begin(), columns_.end(), column);
@@ -289,16 +286,7 @@ class PartCheck {
 
   void report_labels() {
     if (seen_rows_ == 0) return error(problems_, std::string(part_name(part_)) + ": has no usable rows");
-    for (size_t l = 0; l < labels_.size(); ++l) {
-      const auto& label = spec_.rows.labels[l];
-      const std::string name = "label '" + label.name + "'";
-      if (labels_[l].rows == 0)
-        error(problems_, name + " is missing in all of " + rows_text());
-      else if (label.binary && labels_[l].positives == 0)
-        error(problems_, name + " has no positive among " + rows_text());
-      else if (label.binary && labels_[l].positives == labels_[l].rows)
-        error(problems_, name + " has no negative among " + rows_text());
-    }
+    for (std::string& problem : label_problems(spec_.rows, labels_, rows_text())) error(problems_, std::move(problem));
   }
 
   void report_tasks(const std::vector<CheckedTask>& tasks) {
@@ -338,7 +326,7 @@ class PartCheck {
 
   int64_t seen_rows_ = 0;
   std::map<std::string, BadGroup> bad_;
-  std::vector<Counts> labels_;
+  std::vector<LabelCounts> labels_;
   std::vector<int64_t> matches_;                 // by condition
   std::vector<std::vector<int64_t>> positives_;  // by condition and label
 };
@@ -361,7 +349,7 @@ Problems check_data(const DatasetSpec& wanted, const std::vector<CheckedTask>& w
                       [&](const DataProblem& other) { return other.message == problems[i].message; }))
         problems.erase(problems.begin() + static_cast<ptrdiff_t>(i));
   }
-  for (std::string& text : shared_files(spec)) warning(problems, std::move(text));
+  for (std::string& text : repeated_files(spec)) warning(problems, std::move(text));
   leave_out(missing, spec, tasks);
   for (const Part part : {Part::train, Part::valid, Part::test}) {
     const auto p = static_cast<size_t>(part);

@@ -47,26 +47,54 @@ void report_rows(const DatasetSpec& spec, Part part, const EncodedSummary& summa
   if (summary.bad_rows > 0 && log)
     log(name + ": skipped " + std::to_string(summary.bad_rows) +
         (summary.bad_rows == 1 ? " bad row: " : " bad rows, the first: ") + summary.first_bad_row);
-  if (summary.rows > 0) return;
+  if (summary.rows > 0) {
+    if (part != Part::train || !log) return;
+    const std::string of = "the training rows";
+    for (const std::string& problem : label_problems(spec.rows, summary.labels, of)) log("warning: " + problem);
+    for (size_t c = 0; c < summary.conditions.size(); ++c)
+      if (summary.conditions[c] == 0)
+        log("warning: only_when '" + spec.rows.conditions[c].text + "' holds for none of " + of);
+    return;
+  }
   const auto& from = spec.parts[static_cast<size_t>(part)];
   std::string text = name + ": no rows in";
   for (const auto& file : from.files) text += " " + file;
   throw DataError(text + (from.split.by.empty() ? "" : " for its part of data.split"));
 }
 
-std::vector<std::string> shared_files(const DatasetSpec& spec) {
+std::vector<std::string> repeated_files(const DatasetSpec& spec) {
   std::vector<std::string> problems;
   std::map<std::string, Part> first;  // by the file itself, whatever it is called
   for (const Part part : {Part::train, Part::valid, Part::test}) {
     const DatasetSpec::PartFiles& from = spec.parts[static_cast<size_t>(part)];
-    if (!from.split.by.empty()) continue;
+    const bool split = !from.split.by.empty();
+    if (split && part != Part::train) continue;  // of the same files
+    const std::string key = split ? "data.files" : std::string("data.") + part_name(part);
     for (const std::string& file : from.files) {
       std::error_code error;
       const auto [at, is_new] = first.try_emplace(std::filesystem::weakly_canonical(file, error).string(), part);
-      if (is_new || at->second == part) continue;
-      problems.push_back(file + ": is both in data." + part_name(at->second) + " and in data." + part_name(part) +
-                         ", so what is measured on it says little");
+      if (is_new) continue;
+      if (at->second == part)
+        problems.push_back(file + ": is in " + key + " more than once, and so is each of its rows");
+      else
+        problems.push_back(file + ": is both in data." + part_name(at->second) + " and in " + key +
+                           ", so what is measured on it says little");
     }
+  }
+  return problems;
+}
+
+std::vector<std::string> label_problems(const RowSpec& rows, const std::vector<LabelCounts>& counts,
+                                        const std::string& of) {
+  std::vector<std::string> problems;
+  for (size_t l = 0; l < counts.size(); ++l) {
+    const std::string name = "label '" + rows.labels[l].name + "'";
+    if (counts[l].rows == 0)
+      problems.push_back(name + " is missing in all of " + of);
+    else if (rows.labels[l].binary && counts[l].positives == 0)
+      problems.push_back(name + " has no positive among " + of);
+    else if (rows.labels[l].binary && counts[l].positives == counts[l].rows)
+      problems.push_back(name + " has no negative among " + of);
   }
   return problems;
 }
@@ -94,7 +122,7 @@ RawParts::RawParts(DatasetSpec& spec, int threads, Dataset::Log log)
     }
   }
   if (spec_.parts[0].files.empty()) throw ConfigError("data.train names no files");
-  for (const std::string& text : shared_files(spec_)) tell("warning: " + text);
+  for (const std::string& text : repeated_files(spec_)) tell("warning: " + text);
   learn();
   apply_statistics(statistics_, spec_.transforms);
   for (const FeatureTransform& feature : spec_.transforms.features)

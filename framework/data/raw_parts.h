@@ -8,8 +8,11 @@
 
 namespace mtrank {
 
-/// Files, patterns expanded, that are in two parts without a split between: one text each.
-std::vector<std::string> shared_files(const DatasetSpec& spec);
+/// Files, patterns expanded, that are in a part twice, or in two parts without a split between: one text each.
+std::vector<std::string> repeated_files(const DatasetSpec& spec);
+/// Labels from which nothing can be learned `of` some rows: one text each.
+std::vector<std::string> label_problems(const RowSpec& rows, const std::vector<LabelCounts>& counts,
+                                        const std::string& of);
 /// Of a column without a deviation.
 std::string constant_text(const std::string& feature, const std::string& column);
 
@@ -45,7 +48,8 @@ class RawParts {
 RowSpec rows_of(const DatasetSpec& spec, Part part);
 /// Of learned transforms.
 std::unique_ptr<RowEncoder> encoder_of(const DatasetSpec& spec, Part part);
-/// Tells how many rows were skipped. Throws DataError when there are no others.
+/// Tells how many rows were skipped, and which labels the training rows do not teach. Throws DataError when there are
+/// no others.
 void report_rows(const DatasetSpec& spec, Part part, const EncodedSummary& summary, const Dataset::Log& log);
 /// The transforms as a text that tells different vocabularies apart.
 std::string transforms_text(const FeatureTransforms& transforms);

@@ -202,6 +202,42 @@ TEST_F(DatasetTest, AConstantColumnIsNotScaledAndIsReported) {
   EXPECT_THAT(log_, ::testing::Not(::testing::Contains(::testing::HasSubstr("column 'z'"))));
 }
 
+TEST_F(DatasetTest, LabelsThatTrainingRowsDoNotTeachAreReported) {
+  DatasetSpec spec;
+  spec.parts[0].files = {folder_.write("l.csv", "x,a,b,c,d\n1,1,0,,1\n2,1,0,,0\n")};
+  spec.parts[1].files = {folder_.write("v.csv", "x,a,b,c,d\n1,1,0,,1\n")};
+  spec.transforms.features = {dense_feature("d", {"x"}, {})};
+  spec.rows.labels = {binary_label("a"), binary_label("b"), binary_label("c"), binary_label("d")};
+  spec.rows.conditions = {{"b == 1", {{1, Comparison::equal, 1}}}, {"a == 1", {{0, Comparison::equal, 1}}}};
+  open(spec);
+  std::vector<std::string> warnings;
+  for (const std::string& line : log_)
+    if (line.starts_with("warning: ")) warnings.push_back(line.substr(9));
+  EXPECT_THAT(warnings, ::testing::ElementsAre("label 'a' has no negative among the training rows",
+                                               "label 'b' has no positive among the training rows",
+                                               "label 'c' is missing in all of the training rows",
+                                               "only_when 'b == 1' holds for none of the training rows"));
+}
+
+TEST_F(DatasetTest, AFileThatIsListedTwiceIsReported) {
+  const std::string file = folder_.write("day.csv", log_text(100, 1));
+  auto spec = log_spec(file, folder_.write("valid.csv", log_text(100, 2)));
+  spec.parts[0].files.push_back(folder_ / "d*y.csv");
+  open(spec);
+  EXPECT_THAT(log_, ::testing::Contains("warning: " + file +
+                                        ": is in data.train more than once, and so is each of its "
+                                        "rows"));
+  log_.clear();
+  for (auto& part : spec.parts) part = spec.parts[0];
+  spec.parts[2] = {};
+  spec.parts[0].split = {"user", 2, {1, 0}};
+  spec.parts[1].split = {"user", 2, {0, 1}};
+  open(spec);
+  EXPECT_EQ(std::count(log_.begin(), log_.end(),
+                       "warning: " + file + ": is in data.files more than once, and so is each of its rows"),
+            1);
+}
+
 TEST_F(DatasetTest, AFileInTwoPartsIsReported) {
   const std::string file = folder_.write("both.csv", log_text(100, 1));
   open(log_spec(file, folder_ / "./both.csv"));
