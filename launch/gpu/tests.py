@@ -83,6 +83,7 @@ def side_by_side(function, items):
 def run_tests(check):
     names = listed_tests(check.tests)
     if not names:
+        check.run([check.tests, "--gtest_list_tests"], 60)  # which says why
         raise Failed(f"{shown([check.tests])} lists no tests")
     until = time.monotonic() + (60 if check.options.quick else 120)
     shards = [names[i::4] for i in range(min(4, len(names)))]

@@ -143,6 +143,13 @@ TEST_F(GpuCheckOfStubs, TestsBehindOneThatCrashesGoOn) {
   EXPECT_THAT(testing::read_text(dir_ / "gpu.log"), HasSubstr("ended by SIGSEGV after"));
 }
 
+TEST_F(GpuCheckOfStubs, TestsThatCannotBeLoadedSayWhy) {
+  program("exit 1");
+  script("cuda_tests", "echo 'error while loading shared libraries: libnone.so.1' >&2; exit 127");
+  EXPECT_EQ(testing::run_process(process("GPU tests")).code, 1);
+  EXPECT_EQ(figure("GPU tests")["note"], "exit code 127: error while loading shared libraries: libnone.so.1");
+}
+
 TEST_F(GpuCheckOfStubs, ASanitizerPassesWhenItsTestsRanToTheEndWithoutErrors) {
   program("exit 1");
   const auto run = [&](const std::string& around) {
