@@ -29,8 +29,12 @@ class MemoryMeter:
         return self
 
     def watch(self):
-        while self.before is not None and not self.stop.wait(0.2):
-            self.most = max(self.most, (self.used() or 0) - self.before)
+        """Until the job has all that it takes: looking costs the driver's time, which steps need too."""
+        same = 0
+        while self.before is not None and same < 4 and not self.stop.wait(0.2):
+            more = (self.used() or 0) - self.before
+            same = same + 1 if more == self.most and more > 1 << 30 else 0
+            self.most = max(self.most, more)
 
     def __exit__(self, *_):
         self.stop.set()

@@ -206,6 +206,18 @@ raise RuntimeError("graphs broke")
   }
 }
 
+TEST_F(GpuCheckOfStubs, PeakMemoryIsWhatTheGpuSaysUntilItStays) {
+  script("nvidia-smi", "case \"$*\" in *memory.used*) echo look >> " + dir_ / "looks" + "; [ $(wc -l < " +
+                           dir_ / "looks" + ") = 1 ] && echo 1000 || echo 3050;; esac");
+  program(R"(sleep 4; echo '{"samples_per_s": 1, "rates": {}, "memory": {"tables": 2097152000}}' > ${@: -1})");
+  testing::run_process(process("^funnel, batch 4,096$"));
+  Json peak = figure("funnel, batch 4,096: peak memory");
+  EXPECT_EQ(peak["value"], 1.025);
+  EXPECT_EQ(peak["status"], "pass");
+  const std::string looks = testing::read_text(dir_ / "looks");
+  EXPECT_LE(std::count(looks.begin(), looks.end(), '\n'), 6) << "one before, the first, four that are the same";
+}
+
 TEST_F(GpuCheckOfStubs, CeilingsAreRows) {
   program(R"(cat > ${@: -1} <<'END'
 {"copy_bytes_per_s": 3e12, "gather_bytes_per_s": {"512": 1.5e12},
