@@ -348,7 +348,7 @@ void EvalConfig::fields(Fields& f) {
   f("segments", segments, "columns by whose values the metrics are given as well");
   f("best", best, "which checkpoint is best: metric of a task, or mean over tasks; mean.auc where there is one")
       .unset("last");
-  f("patience", patience, "evaluations without a better one before the run stops").min(0);
+  f("patience", patience, "evaluations without a better one before the run stops").min(1);
   f("batch_size", batch_size, "rows at once; 8192 when not given").min(1).max(1 << 24).unset("auto");
 }
 

@@ -25,10 +25,16 @@ void check_bounds(const Node& node, double value, const Row& row, Diagnostics& d
     d.error(Code::out_of_bounds, node.at, "`" + row.name + "` is " + node.text + ", it must be " + row.bounds());
 }
 
+/// The nearest of the choices, which may be the wrong one: so all of them, where they are few.
+std::string choice_help(const std::string& value, const std::vector<std::string>& choices) {
+  const std::string near = suggestion(value, choices), all = suggestion("", choices);
+  return near == all || choices.size() > 8 ? near : near + " " + all;
+}
+
 void check_choice(const Node& node, const std::string& value, const Row& row, Diagnostics& d) {
   if (row.choices.empty() || std::find(row.choices.begin(), row.choices.end(), value) != row.choices.end()) return;
   d.error(Code::not_a_choice, node.at, "`" + value + "` is not a choice for `" + row.name + "`",
-          suggestion(value, row.choices));
+          choice_help(value, row.choices));
 }
 
 /// What to write instead of a number that is none in YAML 1.2.
@@ -292,7 +298,7 @@ void parse_enum(const Node& node, int* value, std::span<const char* const> names
   for (size_t i = 0; i < choices.size(); ++i)
     if (choices[i] == node.text) return void(*value = static_cast<int>(i));
   d.error(Code::not_a_choice, node.at, "`" + node.text + "` is not a choice for `" + row.name + "`",
-          suggestion(node.text, choices));
+          choice_help(node.text, choices));
 }
 
 void report_text_error(const Node& node, const TextError& error, Diagnostics& d) {

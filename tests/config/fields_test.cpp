@@ -104,7 +104,7 @@ TEST(Fields, every_problem_is_reported) {
   EXPECT_THAT(all, HasSubstr("help: write true"));
   EXPECT_THAT(all, HasSubstr("`count` is 10, it must be in [1, 9]"));
   EXPECT_THAT(all, HasSubstr("`rate` is 1, it must be in [0, 1)"));
-  EXPECT_THAT(all, HasSubstr("did you mean `relu`?"));
+  EXPECT_THAT(all, HasSubstr("did you mean `relu`? expected one of: `relu`, "));
   EXPECT_THAT(all, HasSubstr("expected one of: `sum`, `mean`"));
   EXPECT_THAT(all, HasSubstr("`cap` is 0, it must be at least 1"));
   EXPECT_THAT(all, HasSubstr("c.yaml:7:13"));

@@ -273,6 +273,7 @@ TEST(LoadConfig, checks_what_can_be_known_without_data) {
   EXPECT_THAT(one(y + u + "eval: {best: z.auc}\n"), HasSubstr("there is no task `z`"));
   EXPECT_THAT(one(y + u + "eval: {metrics: [auc, auc]}\n"), HasSubstr("metric `auc` is listed twice"));
   EXPECT_THAT(one(y + u + "eval: {best: last, patience: 1}\n"), HasSubstr("`patience` needs a metric to wait for"));
+  EXPECT_THAT(one(y + u + "eval: {patience: 0}\n"), HasSubstr("`patience` is 0, it must be at least 1"));
   EXPECT_THAT(one(y + u + "train: {logical_shards: 6}\n"), HasSubstr("must be a power of two"));
   EXPECT_THAT(one(y + u + "train: {precision: bf16, device: cpu}\n"), HasSubstr("needs `device: cuda`"));
   EXPECT_THAT(one(y + u + "train: {logical_shards: 4, device: cuda}\n"),
