@@ -15,6 +15,7 @@ constexpr const char* kLock = "lock";
 
 /// First what somebody else left (no lock file is put beside it), then the lock: a running owner is reported as such.
 RunLock take(const std::string& dir, bool resume) {
+  if (dir.empty()) throw ConfigError("--out is empty; give a directory");
   if (disk::is_file(dir)) throw ConfigError("--out " + dir + " is a file; give a directory");
   disk::make_directory(dir);
   const auto check_empty = [&] {

@@ -287,7 +287,11 @@ class Trainer {
     state_.evaluation_due = false;
     if (!config_.eval.best) return false;
     const MetricDirection direction = parse_metric(config_.eval.best->metric.text()).info->direction;
-    const bool is_best = state_.take_evaluation(best_value(*config_.eval.best, record).value, direction);
+    const MetricValue value = best_value(*config_.eval.best, record);
+    if (!value.value)
+      warn(config_.eval.best->text() + " is undefined at step " + std::to_string(state_.step) +
+           ", which is therefore not the best");
+    const bool is_best = state_.take_evaluation(value.value, direction);
     if (config_.eval.patience && state_.evaluations_since_best >= *config_.eval.patience && !state_.done) {
       state_.done = true;
       printer_.message("no better " + config_.eval.best->text() + " in " +

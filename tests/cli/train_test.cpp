@@ -169,7 +169,21 @@ TEST_F(TrainTest, ProgressWithoutATerminalIsPlainLines) {
   EXPECT_THAT(r.out, Not(HasSubstr("\r")));
 }
 
+TEST_F(TrainTest, AnUndefinedBestIsTold) {
+  disk::Output(path("valid.csv")).write("user,items,price,day,click,buy\nu1,i1,2,3,1,\nu2,i2,3,4,1,\n");
+  const ProcessResult r = train("run", {"--set", "eval.best=click.auc", "--set", "eval.metrics=[auc]", "--set",
+                                        "eval.segments=[]", "--set", "eval.patience=2"});
+  EXPECT_EQ(r.code, 0) << r.err;
+  EXPECT_THAT(r.out, HasSubstr("warning: click.auc is undefined at step 8, which is therefore not the best\n"));
+  EXPECT_THAT(r.out, HasSubstr("no better click.auc in 2 evaluations: stopping at step 16\n"));
+}
+
 TEST_F(TrainTest, AFullDirectoryNeedsResume) {
+  const ProcessResult nowhere =
+      testing::run_process({{MTRANK_BINARY, "train", path("config.yaml"), "--out", ""}, {}, ""});
+  EXPECT_EQ(nowhere.code, 2);
+  EXPECT_EQ(nowhere.err, "error: --out is empty; give a directory\n");
+
   disk::make_directory(path("run"));
   disk::Output(path("run/notes.txt")).write("mine");
   const ProcessResult r = train("run");
