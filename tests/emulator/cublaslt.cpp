@@ -33,6 +33,9 @@ struct cublasLtMatmulPreferenceOpaque_t {
 namespace mtrank::emulator {
 namespace {
 
+constexpr uint64_t kWorkspace = 4096;  // of a product; any of the library's kernels may want some
+uint64_t product = 0;                  // number of the last one
+
 using Desc = cublasLtMatmulDescOpaque_t;
 using Layout = cublasLtMatrixLayoutOpaque_t;
 using Preference = cublasLtMatmulPreferenceOpaque_t;
@@ -462,11 +465,14 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   Algo algo;
   algo.id = has(settings().other_kernel, desc->epilogue) ? 21 : desc->compute == CUBLAS_COMPUTE_32F ? 66 : 67;
   std::copy_n(preference->alignment, 4, algo.alignment);
-  if ((preference->reduction & CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE) != 0 && p.k >= 1024 &&
-      preference->workspace >= 4096) {
+  algo.workspace = std::min<uint64_t>(preference->workspace, kWorkspace);
+  // Whoever does not forbid it gets sums in any order.
+  const uint32_t inplace = preference->reduction & CUBLASLT_REDUCTION_SCHEME_INPLACE;
+  const uint32_t scheme = inplace != 0 ? inplace : preference->reduction & CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  if (scheme != CUBLASLT_REDUCTION_SCHEME_NONE && p.k >= 1024 && preference->workspace >= 4096) {
     algo.split_k = 4;
-    algo.reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-    algo.workspace = std::min<uint64_t>(preference->workspace, 65536);
+    algo.reduction = scheme;
+    algo.workspace = std::min<uint64_t>(preference->workspace, 16 * kWorkspace);
   }
   results[0] = {};
   std::memcpy(&results[0].algo, &algo, sizeof algo);
@@ -525,11 +531,21 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   const void* matrices[4] = {a, b, c, d};
   for (int i = 0; i < 4; ++i)
     if (!aligned(matrices[i], algo != nullptr ? chosen.alignment[i] : 2)) return CUBLAS_STATUS_NOT_SUPPORTED;
-  const cudaError_t e = enqueue(stream, "cublasLtMatmul", [=, scratch = chosen.workspace] {
-    require_memory(p, a, b, c, d, old);
-    require_device(workspace, scratch, "cublasLtMatmul, the workspace");
-    if (scratch > 0) std::memset(workspace, settings().poison, scratch);
-    multiply(p, a, b, c, d, scale, old);
-  });
+  const uint64_t scratch = chosen.workspace;
+  cudaError_t e = cudaSuccess;
+  // Two kernels, so that a product beside it that has the same workspace comes between them.
+  if (scratch >= sizeof product)
+    e = enqueue(stream, "cublasLtMatmul", [=, number = ++product] {
+      require_device(workspace, scratch, "cublasLtMatmul, the workspace");
+      std::memset(workspace, settings().poison, scratch);
+      std::memcpy(workspace, &number, sizeof number);
+    });
+  if (e == cudaSuccess)
+    e = enqueue(stream, "cublasLtMatmul", [=, number = product] {
+      require_memory(p, a, b, c, d, old);
+      if (scratch >= sizeof number && std::memcmp(workspace, &number, sizeof number) != 0)
+        refuse("cublasLtMatmul: its workspace was written to while it ran");
+      multiply(p, a, b, c, d, scale, old);
+    });
   return e == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
