@@ -398,5 +398,23 @@ TEST(CudaFusion, FindsGatesAndTheirMixture) {
   }
 }
 
+/// The gradient of gates that are a softmax and something else is handed to the softmax as it is.
+TEST(CudaFusion, GatesThatAreNoSoftmaxAreLeftAlone) {
+  Graph graph;
+  Builder b(graph, true);
+  const ValueId x = b.input("x", 16);
+  const ValueId all = dense(b, "experts", x, 32);
+  const ValueId gates = add(b, {b.input("given", 8), softmax(b, dense(b, "gates", x, 8), 4)});
+  add_loss(b, "click", dense(b, "logit", mixture(b, gates, all, 4), 1));
+  differentiate(graph);
+  int found = 0, beside = 0;
+  for (size_t n = 0; n + 1 < graph.nodes.size(); ++n)
+    beside += graph.nodes[n].op == &ops::mixture_gradient && graph.nodes[n + 1].op == &ops::softmax_gradient;
+  EXPECT_EQ(beside, 1);
+  for (const NodeRange& range : fuse(graph).together)
+    found += graph.nodes[range.begin].op == &ops::softmax || graph.nodes[range.begin].op == &ops::mixture_gradient;
+  EXPECT_EQ(found, 0);
+}
+
 }  // namespace
 }  // namespace mtrank::cuda

@@ -14,7 +14,7 @@ TEST(CudaInitialize, DrawsTheNumbersOfTheCpu) {
   using enum WeightInit::Kind;
   for (const WeightInit& init : {WeightInit{zeros, 0, 0}, WeightInit{constant, 0.3, 0}, WeightInit{normal, 0.07, 0},
                                  WeightInit{uniform, -0.01, 0.02}}) {
-    for (const int64_t n : {1, 255, 100'001}) {
+    for (const int64_t n : {1, 255, 100'001, 1'100'000}) {  // the last is more than a grid has threads
       std::vector<float> want(static_cast<size_t>(n));
       fill_weights(init, random, 0, n, want.data());
       const testing::DeviceArray<float> got(static_cast<size_t>(n));

@@ -317,6 +317,12 @@ TEST_F(CudaLinear, ManyRows) {
   }
 }
 
+TEST_F(CudaLinear, AWeightGradientThatTheScratchMemoryDoesNotHold) {
+  const Case c{.shape = {2, 1, 5001, 1677}};  // its rows are not aligned, and longer ones would take 33.6 MB
+  ASSERT_GT(5001u * 1680u * sizeof(float), Context::kScratch);
+  weight_gradient(c);
+}
+
 /// After a first run, which makes what is kept, a launch can be captured; replays give the same bits.
 TEST_F(CudaLinear, CapturedIsEager) {
   for (const Shape& shape : {Shape{300, 1, 40, 24}, Shape{300, 1, 64, 1}}) {
@@ -392,6 +398,17 @@ TEST_F(CudaLinear, AlgorithmsAreRecorded) {
   EXPECT_EQ(epilogues, (std::vector<std::string>{"bias_gradient", "bias_relu"}));
 #endif
   EXPECT_THAT(epilogues, ::testing::Contains("bias_relu"));
+}
+
+/// A split k is added up in f32 by a second kernel, in order, or not split.
+TEST_F(CudaLinear, NoSumHasAnOrderOfItsOwn) {
+  weight_gradient({.shape = {3000, 1, 40, 24}, .precision = Precision::bf16, .bias = false});
+  const auto products = nlohmann::json::parse(products_->describe());
+  ASSERT_EQ(products.size(), 1u);
+  EXPECT_EQ(products[0].at("split_k") > 1, products[0].at("reduction") == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
+#ifdef MTRANK_EMULATED
+  EXPECT_GT(products[0].at("split_k"), 1);
+#endif
 }
 
 #ifdef MTRANK_EMULATED

@@ -79,7 +79,8 @@ struct Case {
         const auto i = static_cast<int64_t>(out.ids.size());
         const bool hot = uniform01(random(1, static_cast<uint64_t>(i))[0]) < static_cast<float>(f.hot);
         out.ids.push_back(f.each ? static_cast<int32_t>(i / f.each) : hot ? 3 : below(2, i, table.rows + 1) - 1);
-        if (f.kind == Kind::weighted) out.weights.push_back(0.5f + uniform01(random(3, static_cast<uint64_t>(i))[0]));
+        const float weight = 0.5f + uniform01(random(3, static_cast<uint64_t>(i))[0]);
+        if (f.kind == Kind::weighted) out.weights.push_back(out.ids.back() < 0 ? 1e6f : weight);  // of no row
       }
       if (list)
         out.offsets.push_back(static_cast<int32_t>(out.ids.size()));
@@ -378,6 +379,16 @@ TEST_F(CudaSparseUpdate, RowsAtTheEdgesOfBlocks) {
                    .steps = 1});
 }
 
+TEST_F(CudaSparseUpdate, ABatchThatFillsItsRoomToTheEndOfATile) {
+  for (const int64_t batch : {512, 1024})  // of 4 ids: 2,048 to a tile, and a row to an id
+    expect_as_cpu({.name = std::to_string(4 * batch) + " lookups",
+                   .tables = {{5000, 4}},
+                   .features = {{0, Kind::list, 4, 0, 0, 1}},
+                   .batch = batch,
+                   .room = batch,
+                   .steps = 1});
+}
+
 TEST_F(CudaSparseUpdate, GradientsInColumnsOfAWiderValue) {
   for (const int64_t shift : {1, 4}) {
     for (const bool low : {false, true})
@@ -432,6 +443,17 @@ TEST_F(CudaSparseUpdate, RowsWithVeryManyLookups) {
                    .tolerance = 2e-5});
 }
 
+TEST_F(CudaSparseUpdate, MoreLookupsThanOneRoundOfTheScanTakes) {
+  // 1,024 tiles of 2,048, most of them one row's; what comes behind has rows of its own.
+  expect_as_cpu({.name = "2.1 M lookups",
+                 .tables = {{2, 1}, {3000, 1}},
+                 .features = {{0, Kind::list, 21000, 0, 0, 2'100'000}, {1, Kind::list, 30}},
+                 .batch = 100,
+                 .room = 100,
+                 .steps = 1,
+                 .tolerance = 1e-3});  // the CPU adds 32,813 blocks one after the other
+}
+
 TEST_F(CudaSparseUpdate, AdamThatIsNotLazyMovesEveryRow) {
   expect_as_cpu({.name = "adam",
                  .optimizer = "adam",
@@ -446,8 +468,12 @@ TEST_F(CudaSparseUpdate, AdamThatIsNotLazyMovesEveryRow) {
 
 TEST_F(CudaSparseUpdate, ChangesNothingWhereAStepMustNotProceed) {
   for (const char* optimizer : {"adam", "rowwise_adagrad"}) {
-    Case c{.name = optimizer, .optimizer = optimizer, .features = {{0, Kind::list, 40, 0.9}}};
-    if (c.optimizer == "adam") c.parameters = {{"lazy", 0}};
+    Case c{.name = optimizer,
+           .optimizer = optimizer,
+           .parameters = {{"weight_decay", 0.01}},  // would move rows without a gradient
+           .tables = {{2000, 16}},
+           .features = {{0, Kind::list, 40, 0.9}}};
+    if (c.optimizer == "adam") c.parameters.push_back({"lazy", 0});
     EXPECT_EQ(on_gpu(c, 0), OnCpu(c).values());
   }
 }
@@ -472,6 +498,25 @@ TEST_F(CudaSparseUpdate, MoreFeaturesThanSharedMemoryHolds) {
   for (int f = 0; f < 140; ++f) {
     c.tables.push_back({5, 4});
     c.features.push_back({f, Kind::single});
+  }
+  expect_as_cpu(c);
+}
+
+TEST_F(CudaSparseUpdate, MoreRowsThanGroupsOfLanes) {
+  // A group that had one of the last rows of the first table takes the first row of the second.
+  expect_as_cpu({.name = "16,610 rows",
+                 .tables = {{16500, 128}, {110, 128}},
+                 .features = {{0, Kind::list, 150, 0, 0, 1}, {1, Kind::list, 1, 0, 0, 1}},
+                 .batch = 110,
+                 .room = 110,
+                 .steps = 1});
+}
+
+TEST_F(CudaSparseUpdate, MoreKindsOfTablesThanALaunchTakes) {
+  Case c{.name = "70 widths", .tables = {}, .features = {}, .batch = 40, .room = 40};
+  for (int f = 0; f < 70; ++f) {
+    c.tables.push_back({20, f + 1});
+    c.features.push_back({f, Kind::list, 8, 0.9});  // with rows that many look up
   }
   expect_as_cpu(c);
 }

@@ -161,6 +161,21 @@ TEST_F(CudaUpdates, EveryDenseOptimizerHasTheBitsOfTheCpu) {
   }
 }
 
+TEST_F(CudaUpdates, MoreWeightsThanAGridHasThreads) {
+  constexpr int64_t n = 4 * 1'048'576 + 4096;  // 4 a thread
+  ThreadPool pool(1);
+  OptimizerSettings s("sgd", OptimizerUse::dense);
+  DenseUpdate cpu(s, n);
+  std::vector<float> want(n, 1.0f);
+  const std::vector<float> g = normal(n, "g");
+  const DeviceArray<float> weights(want), gradient(g);
+  cpu.apply(pool, want.data(), g.data(), 1, 1, 1);
+  const DeviceArray<OptimizerStep> step(std::vector<OptimizerStep>{s.info().step(s, s.lr, 1, 0)});
+  const DeviceArray<cuda::Outcome> outcome(std::vector<cuda::Outcome>{{.proceed = 1, .scale = 1.0f}});
+  cuda::dense_update(nullptr, s.info(), weights.get(), gradient.get(), {}, n, step.get(), outcome.get(), nullptr);
+  EXPECT_EQ(weights.values(), want);
+}
+
 TEST_F(CudaUpdates, CopiesInBf16ArePaddedWithZerosAndMoveWithTheWeights) {
   const std::vector<std::pair<int64_t, int64_t>> shapes = {{1, 1}, {3, 8}, {130, 17}, {64, 12},
                                                            {9, 4}, {7, 3}, {1, 500}};
