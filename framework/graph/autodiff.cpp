@@ -154,21 +154,15 @@ void GradBuilder::emit_into(const Op& op, std::vector<ValueId> inputs, std::vect
   builder_.emit(op, std::move(inputs), std::move(outputs), std::move(accumulate), std::move(attributes));
 }
 
-void GradBuilder::begin(const OpNode& node) {
-  builder_.set_scope(node.scope);
-  for (const ValueId out : node.outputs)
-    if (out != kNoValue) passed_.erase(graph().gradient_of[static_cast<size_t>(out)]);
-}
+void GradBuilder::begin(const OpNode& node) { builder_.set_scope(node.scope); }
 
 void GradBuilder::pass(ValueId g, ValueId v) {
   if (!wants(v)) return;
   Graph& graph = this->graph();
   ValueId& known = graph.gradient_of[static_cast<size_t>(v)];
-  if (known == kNoValue && graph.root(v) == v && graph.root(g) == g && !passed_.contains(g) &&
-      uncovered(v, range_of(v)).size() == 1 && covered_.find(v) == covered_.end()) {
+  if (known == kNoValue && graph.root(v) == v && graph.root(g) == g) {
     known = g;
     cover(v, range_of(v));
-    passed_.insert(g);
     return;
   }
   emit(*find_op("copy"), {g}, {v});

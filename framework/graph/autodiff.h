@@ -1,7 +1,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -28,7 +27,7 @@ class GradBuilder {
   void emit(const Op& op, std::vector<ValueId> inputs, const std::vector<ValueId>& targets, Attributes attributes = {});
   /// Emits a node with outputs of its own.
   void emit_into(const Op& op, std::vector<ValueId> inputs, std::vector<ValueId> outputs, Attributes attributes = {});
-  /// The node whose backward pass comes next. The gradients of its outputs are complete, and may be passed on.
+  /// The node whose backward pass comes next. The gradients of its outputs are complete, and may be passed on, once.
   void begin(const OpNode& node);
   /// gradient(v) += g. Where v has none yet it simply takes g over: call it after everything else that reads g.
   void pass(ValueId g, ValueId v);
@@ -49,7 +48,6 @@ class GradBuilder {
   Builder builder_;
   std::vector<uint8_t> wanted_;
   std::map<ValueId, std::vector<Range>> covered_;  // by root value
-  std::set<ValueId> passed_;                       // gradients that became another value's, not yet its producer's
 };
 
 }  // namespace mtrank

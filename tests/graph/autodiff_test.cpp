@@ -157,6 +157,27 @@ TEST(Autodiff, FloatAgreesWithDouble) {
 
 TEST(Autodiff, EveryDenseGradientHasOneWriter) { EXPECT_TRUE(make_plan(small_model(), 8).single_writers); }
 
+TEST(Autodiff, AWeightThatTwoNodesReadHasTwoWriters) {
+  Graph graph;
+  Builder b(graph, true);
+  const ValueId w = b.param("shared", 6, 6, {});
+  const ValueId y = linear(b, linear(b, b.input("dense", 6), w, kNoValue, "none", 1), w, kNoValue, "none", 1);
+  const double p[] = {2.0, 0.1};
+  loss(b, "bce", p, "click", dense(b, "logit", y, 1), b.input("label", 1), b.input("weight", 1), b.scalar("scale"));
+  differentiate(graph);
+  EXPECT_FALSE(make_plan(graph, 8).single_writers);
+}
+
+TEST(Graph, AConcatIsMadeOnceForEachListOfParts) {
+  Graph graph;
+  Builder b(graph, true);
+  const ValueId x = b.input("x", 2), y = b.input("y", 3), z = b.input("z", 3);
+  const ValueId xy = b.concat({x, y}, "xy");
+  EXPECT_EQ(b.concat({x, y}, "again"), xy);
+  EXPECT_NE(b.concat({x, z}, "xz"), xy);
+  EXPECT_NE(b.concat({y, x}, "yx"), xy);
+}
+
 TEST(Graph, ForwardOnlyKeepsWhatOutputsNeed) {
   Graph graph = small_model();
   graph.outputs.push_back({"p_click", graph.find("click/linear")});
