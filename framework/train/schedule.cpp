@@ -26,7 +26,6 @@ double step_decay(const Schedule& s, int64_t step) {
 double decay_progress(const Schedule& s, int64_t step, int64_t total_steps) {
   const int64_t end = s.decay_steps.value_or(total_steps);
   if (step >= end) return 1;
-  if (step <= s.warmup_steps) return 0;
   return static_cast<double>(step - s.warmup_steps) / static_cast<double>(end - s.warmup_steps);
 }
 

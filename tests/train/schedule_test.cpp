@@ -30,6 +30,9 @@ TEST(Schedule, StepFallsEverySoManySteps) {
   EXPECT_EQ(schedule_factor(s, 10, 100), 1);
   EXPECT_EQ(schedule_factor(s, 11, 100), 0.5);
   EXPECT_EQ(schedule_factor(s, 31, 100), 0.125);
+  s.warmup_steps = 20;
+  EXPECT_EQ(schedule_factor(s, 19, 100), 0.95);
+  EXPECT_EQ(schedule_factor(s, 20, 100), 0.5) << "steps count from the run's first";
   s.factor = 0.1;
   EXPECT_GE(schedule_factor(s, 1'000'000'000'000, 100), 0);  // in no time
 }
