@@ -7,9 +7,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <map>
 #include <set>
 
 #include "framework/core/error.h"
+#include "framework/data/cache_key.h"
 #include "framework/data/raw_source.h"
 #include "framework/data/statistics.h"
 #include "tests/data/data_testing.h"
@@ -77,6 +80,117 @@ TEST_F(DatasetTest, AChangedFileOrConfigIsReadAgain) {
   spec.transforms.tables[1].min_count = 30;
   EXPECT_NE(open(spec).fingerprint(Part::train), first);
   EXPECT_EQ(log_.size(), 3u);
+}
+
+/// What a key is made of, all of it set.
+struct Keyed {
+  std::vector<std::string> files;
+  ReadOptions read{.format = "csv", .delimiter = ';', .trim = true, .columns = {"a", "b"}, .skip_header = true};
+  std::string transforms = "{}", purpose = "rows";
+  RowSpec rows;
+
+  explicit Keyed(std::vector<std::string> f) : files(std::move(f)) {
+    rows.labels = {binary_label("click"), binary_label("buy")};
+    rows.labels[0].positive = {"yes"};
+    rows.labels[1].comparison = Comparison::greater;
+    rows.labels[1].threshold = 2;
+    rows.conditions = {{"click == 1", {{0, Comparison::equal, 1}}}};
+    rows.keys = {"user"};
+    rows.weight_column = "w";
+    rows.sample = SampleSpec{{"buy == 0", {{1, Comparison::equal, 0}}}, 0.5, SampleSpec::Correct::weight};
+    rows.seed = 1;
+    rows.split = {"row", 2, {1, 0}};
+  }
+  uint64_t key() const { return cache_key(files, read, transforms, rows, purpose); }
+};
+
+TEST_F(DatasetTest, WhateverMakesOtherRowsMakesAnotherKey) {
+  const std::string copy = folder_.write("copy.csv", log_text(500, 2));
+  const auto same_time = [&] { std::filesystem::last_write_time(copy, std::filesystem::last_write_time(valid_)); };
+  same_time();
+  using Change = std::function<void(Keyed&)>;
+  const std::vector<std::pair<const char*, Change>> changes = {
+      {"another file", [&](Keyed& k) { k.files = {train_}; }},
+      {"another path", [&](Keyed& k) { k.files = {copy}; }},
+      {"one file more", [&](Keyed& k) { k.files.push_back(copy); }},
+      {"the other order",
+       [&](Keyed& k) {
+         k.files = {copy, valid_};
+       }},
+      {"format", [](Keyed& k) { k.read.format = "tsv"; }},
+      {"delimiter", [](Keyed& k) { k.read.delimiter = ','; }},
+      {"trim", [](Keyed& k) { k.read.trim = false; }},
+      {"columns",
+       [](Keyed& k) {
+         k.read.columns = {"b", "a"};
+       }},
+      {"skip_header", [](Keyed& k) { k.read.skip_header = false; }},
+      {"block_bytes", [](Keyed& k) { k.read.block_bytes /= 2; }},  // another order of sums
+      {"transforms", [](Keyed& k) { k.transforms = "[]"; }},
+      {"purpose", [](Keyed& k) { k.purpose = "statistics"; }},
+      {"label", [](Keyed& k) { k.rows.labels[0].name = "clicked"; }},
+      {"its column", [](Keyed& k) { k.rows.labels[0].column = "clicked"; }},
+      {"its type", [](Keyed& k) { k.rows.labels[0].binary = false; }},
+      {"its positives", [](Keyed& k) { k.rows.labels[0].positive = {"YES"}; }},
+      {"its comparison", [](Keyed& k) { k.rows.labels[1].comparison = Comparison::greater_equal; }},
+      {"no comparison", [](Keyed& k) { k.rows.labels[1].comparison.reset(); }},
+      {"its threshold", [](Keyed& k) { k.rows.labels[1].threshold = 3; }},
+      {"one label less", [](Keyed& k) { k.rows.labels.pop_back(); }},
+      {"the labels' order", [](Keyed& k) { std::swap(k.rows.labels[0], k.rows.labels[1]); }},
+      {"condition", [](Keyed& k) { k.rows.conditions[0].clauses[0].label = 1; }},
+      {"its comparison", [](Keyed& k) { k.rows.conditions[0].clauses[0].op = Comparison::less; }},
+      {"its number", [](Keyed& k) { k.rows.conditions[0].clauses[0].value = 0; }},
+      {"one clause more",
+       [](Keyed& k) {
+         k.rows.conditions[0].clauses.push_back({1, Comparison::equal, 1});
+       }},
+      {"no condition", [](Keyed& k) { k.rows.conditions.clear(); }},
+      {"keys", [](Keyed& k) { k.rows.keys = {"group"}; }},
+      {"weight", [](Keyed& k) { k.rows.weight_column.clear(); }},
+      {"sample", [](Keyed& k) { k.rows.sample->when.clauses[0].value = 1; }},
+      {"its share", [](Keyed& k) { k.rows.sample->keep = 0.25; }},
+      {"its correction", [](Keyed& k) { k.rows.sample->correct = SampleSpec::Correct::logit; }},
+      {"its seed", [](Keyed& k) { k.rows.seed = 2; }},
+      {"no sample", [](Keyed& k) { k.rows.sample.reset(); }},
+      {"split", [](Keyed& k) { k.rows.split.by = "user"; }},
+      {"folds", [](Keyed& k) { k.rows.split.folds = 4; }},
+      {"fold",
+       [](Keyed& k) {
+         k.rows.split.take = {0, 1};
+       }},
+  };
+  std::map<uint64_t, const char*> keys = {{Keyed({valid_}).key(), "no change"}};
+  for (const auto& [what, change] : changes) {
+    Keyed keyed({valid_});
+    change(keyed);
+    const auto [at, is_new] = keys.try_emplace(keyed.key(), what);
+    EXPECT_TRUE(is_new) << what << " has the key of " << at->second;
+  }
+  Keyed seed({valid_}), none({valid_});
+  seed.rows.sample.reset(), none.rows.sample.reset();
+  seed.rows.seed = 2;
+  EXPECT_EQ(seed.key(), none.key()) << "without a sample the seed does not matter";
+  const uint64_t before = Keyed({copy}).key();
+  std::filesystem::resize_file(copy, std::filesystem::file_size(valid_) - 1);
+  same_time();
+  EXPECT_NE(Keyed({copy}).key(), before) << "another size";
+  std::filesystem::resize_file(copy, std::filesystem::file_size(valid_));
+  same_time();
+  EXPECT_EQ(Keyed({copy}).key(), before) << "the same size and time";
+  std::filesystem::last_write_time(copy, std::filesystem::last_write_time(valid_) + std::chrono::nanoseconds(1000));
+  EXPECT_NE(Keyed({copy}).key(), before) << "another time";
+}
+
+TEST_F(DatasetTest, AnotherVocabularyOfTheSameSizeEncodesAgain) {
+  auto spec = log_spec(train_, valid_);
+  spec.cache_folder = folder_.path("cache");
+  const auto before = open(spec).fingerprint(Part::valid);
+  std::string text = log_text(3000, 1);  // in which no user is known
+  for (size_t at = 0; (at = text.find(",u", at)) != std::string::npos; ++at)
+    if (std::isdigit(text[at + 2])) text[at + 1] = 'v';
+  folder_.write("train.csv", text);
+  EXPECT_NE(open(spec).fingerprint(Part::valid), before);
+  EXPECT_THAT(log_, ::testing::Contains("valid: encoding 1 file"));
 }
 
 TEST_F(DatasetTest, ADamagedCacheIsMadeAgain) {
@@ -163,7 +277,10 @@ TEST_F(DatasetTest, SplitsByColumnKeepItsValuesTogether) {
   }
   EXPECT_EQ(rows, 3000);
   EXPECT_EQ(users[0].size() + users[1].size(), 40u);
-  for (const uint64_t u : users[1]) EXPECT_EQ(users[0].count(u), 0u);
+  for (int u = 0; u < 40; ++u) {
+    const std::string user = "u" + std::to_string(u);
+    EXPECT_TRUE(users[xxh64(user, xxh64("user")) % 4 == 3].contains(xxh64(user)));
+  }
 }
 
 TEST_F(DatasetTest, StatisticsAreThoseOfTheTrainingRows) {
@@ -248,6 +365,26 @@ TEST_F(DatasetTest, AFileInTwoPartsIsReported) {
   split.parts[1].split = {"user", 2, {0, 1}};
   open(split);
   EXPECT_THAT(log_, ::testing::Not(::testing::Contains(::testing::HasSubstr("is both"))));
+}
+
+TEST_F(DatasetTest, AFileInTwoPartsIsEncodedForEach) {
+  auto spec = log_spec(train_, train_);
+  spec.transforms.features[0].serve_as = "u1";  // known in training alone
+  spec.cache_folder = folder_.path("cache");
+  for (int time = 0; time < 2; ++time) {  // made, then found
+    const Dataset set = open(spec);
+    const auto users = [&](Part part) {
+      std::set<int32_t> ids;
+      Batch batch;
+      const auto source = set.eval(part, 500);
+      source->seek(0, 0);
+      while (source->next(batch))
+        for (int64_t r = 0; r < batch.rows; ++r) ids.insert(batch.ids[0].view(r).ids[0]);
+      return ids;
+    };
+    EXPECT_EQ(users(Part::train).size(), 40u);
+    EXPECT_EQ(users(Part::valid).size(), 1u);
+  }
 }
 
 TEST_F(DatasetTest, WhatCanBeReadOnlyOnceIsRefused) {

@@ -104,6 +104,26 @@ class WatchedSet : public EncodedSet {
   std::vector<size_t>& read_;
 };
 
+TEST_F(EncodedSourceTest, AWindowTakesNoMoreThanHalfOfTheMemory) {
+  auto spec = log_spec(train_, "");
+  const RawParts raw(spec, 1, {});  // learns the transforms
+  const auto encoder = encoder_of(spec, Part::train);
+  const auto rows = raw.open(Part::train);
+  ASSERT_GE(rows->blocks(), 20u);
+  for (const uint64_t parts : {2, 3, 5}) {
+    const uint64_t memory = rows->bytes() / parts;
+    std::vector<size_t> read;
+    EncodedSource source(std::make_shared<WatchedSet>(rows, read), encoder->schema(), encoder->layout(),
+                         encoder->correction(), {.batch_size = 100, .shuffle = true, .seed = 1, .memory = memory});
+    source.seek(0, 0);
+    uint64_t bytes = 0, most = 0;
+    for (const size_t block : read) bytes += rows->block_bytes(block);
+    for (size_t b = 0; b < rows->blocks(); ++b) most = std::max(most, rows->block_bytes(b));
+    EXPECT_LE(bytes, memory / 2);
+    EXPECT_GT(bytes + most, memory / 2) << "and no fewer blocks than that holds";
+  }
+}
+
 TEST_F(EncodedSourceTest, TheNextEpochsFirstWindowIsReadWhileTheLastOneIsGivenOut) {
   auto spec = log_spec(train_, "");
   const RawParts raw(spec, 1, {});  // learns the transforms
