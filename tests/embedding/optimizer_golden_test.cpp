@@ -1,6 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "framework/core/error.h"
 #include "framework/embedding/optimizer.h"
@@ -124,6 +129,84 @@ TEST(OptimizerSettings, SlotsExistOnlyWhereTheyAreNeeded) {
   EXPECT_EQ(needed_slots(OptimizerSettings("sgd", OptimizerUse::tables, {{"momentum", 0.9}})), std::vector<int>{0});
   EXPECT_EQ(EmbeddingTable::bytes(10, 8, OptimizerSettings("rowwise_adagrad", OptimizerUse::tables)), 4 * (80 + 10));
   EXPECT_EQ(EmbeddingTable::bytes(10, 8, OptimizerSettings("adam", OptimizerUse::tables)), 4 * 240);
+}
+
+/// Weights of a row after each of some gradients, by an optimiser's formula in double. Of Adam's betas 0.5 and 0.75.
+struct WithEps {
+  std::string name;
+  bool lazy;
+  double eps, lr, decay;
+
+  std::vector<double> after(const std::vector<std::vector<double>>& gradients) const {
+    std::vector<double> w(kDim, 1.0), first(kDim), second(kDim);
+    for (size_t t = 1; t <= gradients.size(); ++t) {
+      double mean = 0;
+      for (const double g : gradients[t - 1]) mean += g * g / kDim;
+      const double bias1 = 1 - std::pow(0.5, t), bias2 = 1 - std::pow(0.75, t);
+      for (size_t d = 0; d < kDim; ++d) {
+        const double g = gradients[t - 1][d];
+        if (name.ends_with("adagrad")) {
+          second[d] += name == "adagrad" ? g * g : mean;
+          w[d] -= lr * g / (std::sqrt(second[d]) + eps);
+          continue;
+        }
+        first[d] = 0.5 * first[d] + 0.5 * g;
+        second[d] = 0.75 * second[d] + 0.25 * g * g;
+        if (name == "adamw") w[d] -= lr * decay * w[d];
+        const double root = lazy ? (std::sqrt(second[d]) + eps) / std::sqrt(bias2) : std::sqrt(second[d] / bias2) + eps;
+        w[d] -= lr * first[d] / bias1 / root;
+      }
+    }
+    return w;
+  }
+};
+
+/// The goldens' eps is too small to be seen, and they know no schedule.
+TEST(OptimizerFormula, HasItsEpsAndFollowsTheSchedule) {
+  ThreadPool pool(1);
+  const std::vector<std::vector<double>> gradients = {{0.5, -1, 2, 0.25}, {-0.25, 0.75, 1, 1.5}, {1, 1, -2, 0.5}};
+  for (const OptimizerInfo& info : optimizer_registry()) {
+    const auto& parameters = info.parameters;
+    const auto has = [&](const char* name) {
+      return std::any_of(parameters.begin(), parameters.end(),
+                         [&](const OptimizerParameter& p) { return p.name == name; });
+    };
+    if (!has("eps")) continue;
+    for (const OptimizerUse use : {OptimizerUse::dense, OptimizerUse::tables})
+      for (const bool lazy : {false, true}) {
+        if (!serves(info.use, use) || (lazy && (use == OptimizerUse::dense || !has("lazy")))) continue;
+        const WithEps formula{std::string(info.name), lazy, 0.5, 0.1, info.name == "adamw" ? 0.2 : 0.0};
+        OptimizerSettings s(info.name, use,
+                            {{"lr", 2 * formula.lr}, {"eps", formula.eps}});  // half of it, by a schedule
+        s.weight_decay = formula.decay;
+        if (has("beta1")) s.set("beta1", 0.5), s.set("beta2", 0.75);
+        if (has("lazy") && use == OptimizerUse::tables) s.set("lazy", lazy);
+        std::vector<float> w(kDim, 1.0f);
+        EmbeddingTable table("t", 1, kDim,
+                             use == OptimizerUse::tables ? s : OptimizerSettings("sgd", OptimizerUse::tables));
+        table.initialize(pool, {WeightInit::Kind::constant, 1, 0}, 1);
+        std::optional<DenseUpdate> dense;
+        if (use == OptimizerUse::dense) dense.emplace(s, kDim);
+        SparseUpdate sparse({&table}, {0}, 1);
+        const int32_t id = 0;
+        const IdsView ids{.ids = &id};
+        for (size_t t = 0; t < gradients.size(); ++t) {
+          std::vector<float> g(gradients[t].begin(), gradients[t].end());
+          const auto step = static_cast<int64_t>(t) + 1;
+          if (dense) {
+            dense->apply(pool, w.data(), g.data(), 0.5, step, 1);
+            continue;
+          }
+          const View gradient{g.data(), 1, kDim, kDim};
+          sparse.prepare(pool, 1, {&ids, 1});
+          sparse.apply(pool, {&gradient, 1}, 0.5, step);
+        }
+        const float* got = dense ? w.data() : table.weights();
+        const std::vector<double> want = formula.after(gradients);
+        for (int d = 0; d < kDim; ++d)
+          EXPECT_NEAR(got[d], want[static_cast<size_t>(d)], 1e-6) << info.name << (lazy ? " lazy " : " ") << d;
+      }
+  }
 }
 
 /// A schedule must not shrink weights that FTRL holds, and a learning rate of 0 must leave them.

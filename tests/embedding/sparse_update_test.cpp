@@ -107,6 +107,24 @@ struct Job {
   }
 };
 
+/// An epoch's last batch is smaller than those before: its shards are its own.
+TEST(SparseUpdate, ABatchHasTheSameBitsBehindALargerOne) {
+  const Job large{.rows = 5, .batch = 300, .steps = 1}, small{.rows = 5, .batch = 41, .steps = 1};
+  ThreadPool pool(1);
+  const auto tables = large.tables(pool);
+  SparseUpdate update({tables[0].get()}, {0, 0, 0}, large.shards);
+  for (const Job* job : {&large, &small}) {
+    tables[0]->initialize(pool, {WeightInit::Kind::normal, 0.1, 0}, 7);
+    std::vector<Feature> made = job->make(1);
+    std::vector<IdsView> ids;
+    std::vector<View> gradients;
+    for (Feature& f : made) ids.push_back(f.ids_view()), gradients.push_back({f.gradient.data(), job->batch, 16, 16});
+    update.prepare(pool, job->batch, ids);
+    update.apply(pool, gradients, 1, 1);
+    EXPECT_EQ(std::vector<float>(tables[0]->weights(), tables[0]->weights() + tables[0]->size()), job->run());
+  }
+}
+
 TEST(SparseUpdate, SumsAreThoseOfANaiveLoopInDouble) {
   for (const int64_t dim : {1, 3, 4, 8, 16, 20, 64, 100, 128, 256}) {
     Job job{.dims = {dim}, .steps = 1};

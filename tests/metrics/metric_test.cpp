@@ -94,6 +94,9 @@ TEST(Metric, EceKeepsTiesTogetherSoRowOrderDoesNotMatter) {
   const Rows split{{0.1f, 0.2f, 0.8f, 0.9f}, {0, 0, 1, 1}, {}, {}};
   EXPECT_NEAR(*compute("ece(2)", split).value, 0.15, 1e-7);
   EXPECT_NEAR(*compute("ece(1)", split).value, 0.0, 1e-7);
+  // The ties begin in the first bin, but the middle of their weight lies in the second.
+  const Rows across{{0.1f, 0.5f, 0.5f, 0.5f}, {0, 1, 1, 0}, {}, {}};
+  EXPECT_NEAR(*compute("ece(2)", across).value, (0.1 + 0.5) / 4, 1e-7);
 }
 
 TEST(Metric, ParsesItsConfigForm) {

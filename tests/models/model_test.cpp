@@ -140,6 +140,53 @@ TEST(Model, TheCorrectionShiftsTheLogitInTrainingOnly) {
   std::fill(run.input("click/correction").begin(), run.input("click/correction").end(), 0.6);
   EXPECT_GT(std::abs(run.run(true) - before), 1e-3);
   EXPECT_EQ(build(kData + kModel, ModelUse::scoring).find("click/correction"), kNoValue);
+  EXPECT_EQ(run.plan().graph.find("spend/correction"), kNoValue) << "a number has no odds";
+}
+
+/// Of a table of 6 rows and 3 columns.
+TEST(Model, TablesStartAsTheirInitSays) {
+  using Kind = WeightInit::Kind;
+  const std::vector<std::pair<const char*, WeightInit>> inits = {
+      {"zeros", {Kind::zeros, 0, 0}},
+      {"constant(0.5)", {Kind::constant, 0.5, 0}},
+      {"normal(0.02)", {Kind::normal, 0.02, 0}},
+      {"'uniform(-0.1, 0.3)'", {Kind::uniform, -0.1, 0.3}},
+      {"fan_in", {Kind::uniform, -1 / std::sqrt(6), 1 / std::sqrt(6)}},
+      {"glorot", {Kind::uniform, -std::sqrt(6.0 / 9), std::sqrt(6.0 / 9)}},
+      {"he", {Kind::normal, std::sqrt(2.0 / 6), 0}},
+  };
+  for (const auto& [text, want] : inits) {
+    SCOPED_TRACE(text);
+    std::string config = kData + kModel;
+    config.replace(config.find("dim: 3"), 6, "dim: 3, init: " + std::string(text));
+    const Graph graph = build(config, ModelUse::training);
+    ASSERT_EQ(graph.tables.size(), 2u);
+    for (const TableWeight& table : graph.tables) {
+      EXPECT_EQ(table.init.kind, want.kind);
+      EXPECT_DOUBLE_EQ(table.init.a, want.a);
+      EXPECT_DOUBLE_EQ(table.init.b, want.b);
+    }
+  }
+}
+
+/// As torch.nn.Linear's: uniform in 1/sqrt(inputs), of a group's where there are several.
+TEST(Model, LayersStartWithinTheirFanIn) {
+  const Graph graph = build(kData + kModel, ModelUse::training);
+  int weights = 0;
+  for (const ParamWeight& p : graph.params) {
+    const std::string& name = graph.value(p.value).name;
+    if (!name.ends_with("/weight")) continue;
+    const double bound = 1 / std::sqrt(static_cast<double>(p.shape[p.shape.size() - 2]));
+    const ValueId bias = graph.find(name.substr(0, name.size() - 6) + "bias");
+    for (const ParamWeight& q : graph.params) {
+      if (q.value != p.value && q.value != bias) continue;
+      EXPECT_EQ(q.init.kind, WeightInit::Kind::uniform) << name;
+      EXPECT_DOUBLE_EQ(q.init.a, -bound) << name;
+      EXPECT_DOUBLE_EQ(q.init.b, bound) << name;
+    }
+    ++weights;
+  }
+  EXPECT_GE(weights, 10);
 }
 
 TEST(Model, TheScoringGraphGivesTheBitsOfTraining) {
