@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -106,6 +107,40 @@ TEST_F(EvalTest, PredictionsHaveTheTrainersMetrics) {
     EXPECT_EQ(compute_metric(spec, {p_click, click, {}, {}}).value, expected["click"][metric].get<double>());
     EXPECT_EQ(compute_metric(spec, {p_buy, buy, has_buy, {}}).value, expected["p_buy"][metric].get<double>());
   }
+}
+
+TEST_F(EvalTest, ARowsWeightIsHowOftenItCounts) {
+  /// Its rows with weights 0, 1, 2, 0, …: each once, or as often as it weighs with a weight of 1.
+  const auto weighted = [](const std::string& log, bool repeated) {
+    std::istringstream lines(log);
+    std::string line, out;
+    std::getline(lines, line);
+    out = line + ",w\n";
+    for (int row = 0; std::getline(lines, line); ++row)
+      for (int i = 0; i < (repeated ? row % 3 : 1); ++i)
+        out += line + "," + std::to_string(repeated ? 1 : row % 3) + "\n";
+    return out;
+  };
+  std::string config = contents("config.yaml");
+  config.replace(config.find("cache: none"), 11, "cache: none, weight: w");
+  disk::Output(path("weighted.yaml")).write(config);
+  for (const char* name : {"train.csv", "valid.csv"}) disk::Output(path(name)).write(weighted(tiny_log(600, 1), false));
+  std::map<bool, json> records;
+  for (const bool repeated : {false, true}) {
+    disk::Output(path("test.csv")).write(weighted(tiny_log(500, 3), repeated));
+    const std::string run = repeated ? "repeated" : "weighted";
+    const ProcessResult r = run_mtrank({"train", path("weighted.yaml"), "--out", path(run), "--threads", "2"});
+    ASSERT_EQ(r.code, 0) << r.err;
+    std::istringstream lines(contents(run + "/metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);)
+      if (const json record = json::parse(line); record["event"] == "eval" && record["split"] == "test")
+        records[repeated] = record["tasks"];
+  }
+  for (const char* task : {"click", "buy", "p_buy"})
+    for (const char* metric : {"auc", "logloss", "calibration"}) {
+      const double want = records[true][task][metric].get<double>();
+      EXPECT_NEAR(records[false][task][metric].get<double>(), want, 1e-9 * want) << task << " " << metric;
+    }
 }
 
 TEST_F(EvalTest, PrintsATableAndSaysWhatIsMissing) {

@@ -100,6 +100,23 @@ TEST_F(TrainTest, ADeviceThatIsNotThereIsRefusedBeforeDataIsRead) {
   EXPECT_EQ(train("cpu").code, 3);
 }
 
+/// With such learning rates no weight moves, and no evaluation is better than the first, which comes after 8 steps.
+TEST_F(TrainTest, PatienceEndsARunThatGetsNoBetter) {
+  for (const int64_t patience : {1, 3}) {
+    const std::string n = std::to_string(patience), run = "patience" + n;
+    const ProcessResult r =
+        train(run, {"--set", "train.dense_optimizer.lr=1e-30", "--set", "train.sparse_optimizer.lr=1e-30", "--set",
+                    "train.epochs=9", "--set", "eval.patience=" + n});
+    ASSERT_EQ(r.code, 0) << r.out << r.err;
+    const int64_t last = 8 * (1 + patience);
+    EXPECT_THAT(r.out, HasSubstr("no better mean.logloss in " + n + " evaluations: stopping at step " +
+                                 std::to_string(last) + "\n"));
+    EXPECT_THAT(r.out, HasSubstr("model.safetensors (step 8)"));
+    EXPECT_EQ(newest_state(run)["step"], last);
+    EXPECT_EQ(newest_state(run)["done"], true);
+  }
+}
+
 TEST_F(TrainTest, MetricsLinesHaveTheirFields) {
   bundle("run");
   const std::vector<Json> all = metrics("run");

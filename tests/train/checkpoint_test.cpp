@@ -74,6 +74,10 @@ TEST_F(CheckpointTest, AStepSavedAgainReplacesItself) {
   EXPECT_THAT(steps(), ElementsAre(20));
   const auto checkpoint = store().latest([](auto&) {});
   EXPECT_TRUE(checkpoint->best());
+  for (int i = 0; i < 3; ++i) save(20);
+  EXPECT_THAT(steps(), ElementsAre(20, 20, 20)) << "two, and the best";
+  EXPECT_EQ(load(), 20);
+  EXPECT_FALSE(store().latest([](auto&) {})->best()) << "the last one saved";
 }
 
 TEST_F(CheckpointTest, FilesAreSyncedBeforeTheRenameAndTheManifestIsLast) {
@@ -161,6 +165,8 @@ TEST_F(CheckpointTest, AllDamagedIsAnErrorAndNotAFreshStart) {
   const std::string state = contents(dir + "state.json");
   overwrite(dir + "MANIFEST", manifest.size() / 2, '~');
   EXPECT_THAT(refusal(), HasSubstr("MANIFEST is damaged: it does not match the hash at its end"));
+  disk::Output(path(dir + "MANIFEST")).write(manifest + "\n");
+  EXPECT_THAT(refusal(), HasSubstr("MANIFEST is damaged"));
   disk::Output(path(dir + "MANIFEST")).write("mtrank-checkpoint 2\n");
   EXPECT_THAT(refusal(), HasSubstr("has format version 2; this mtrank reads version 1"));
   disk::remove(path(dir + "MANIFEST"));
