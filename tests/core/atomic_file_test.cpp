@@ -146,6 +146,12 @@ TEST_F(AtomicFileTest, WritesNothingThroughWhatHasThePartialsName) {
   EXPECT_THAT(disk::list(path("theirs")), ElementsAre("one"));
 }
 
+TEST_F(AtomicFileTest, SyncsADirectoryBeforeTheRenameAndItsParentAfter) {
+  disk::FaultScope count;
+  AtomicDirectory(path("all")).commit();
+  EXPECT_THAT(count.log(), ElementsAre("sync", "rename", "sync"));
+}
+
 TEST_F(AtomicFileTest, ADirectoryTakesTheNameWhenItIsWhole) {
   std::filesystem::create_directories(path("all.partial-1/half"));
   std::filesystem::create_directories(path("all.partial-2/half"));

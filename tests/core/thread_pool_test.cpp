@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 namespace mtrank {
 namespace {
@@ -49,6 +51,22 @@ TEST(ThreadPool, TheLowestFailingTaskIsRethrownAndThePoolGoesOn) {
   std::atomic<int> ran{0};
   pool.run(10, [&](int, int) { ++ran; });
   EXPECT_EQ(ran, 10);
+}
+
+TEST(ThreadPool, TheLowestFailingTaskIsRethrownThoughItFailsLast) {
+  ThreadPool pool(2);
+  std::atomic<bool> failed = false;
+  try {
+    pool.run(2, [&](int task, int) {
+      while (task == 0 && !failed) std::this_thread::yield();
+      if (task == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the other is caught meanwhile
+      failed = true;
+      throw std::runtime_error(std::to_string(task));
+    });
+    FAIL() << "nothing was thrown";
+  } catch (const std::runtime_error& e) {
+    EXPECT_STREQ(e.what(), "0");
+  }
 }
 
 TEST(ThreadPool, ANestedRunIsABug) {

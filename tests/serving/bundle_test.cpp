@@ -5,8 +5,11 @@
 
 #include <cerrno>
 #include <random>
+#include <string_view>
+#include <vector>
 
 #include "framework/core/error.h"
+#include "framework/core/hash.h"
 #include "tests/support/temp_dir.h"
 
 namespace mtrank {
@@ -118,6 +121,30 @@ TEST_F(BundleTest, RefusalsNameTheField) {
   EXPECT_THAT(refusal(), HasSubstr("is cut short"));
   disk::remove(path("model"));
   EXPECT_THAT(refusal(), HasSubstr("No such file"));
+}
+
+/// Checksums tell damage, not intent.
+TEST_F(BundleTest, GoldenRowsThatEndBeforeTheyBeginAreRefusedThoughTheChecksumsFit) {
+  std::string bytes = save(example());
+  const SafetensorsReader file(path("model"));
+  const TensorEntry& entry = *file.find("golden.ends");
+  std::vector<int64_t> ends(entry.bytes() / sizeof(int64_t));
+  file.read(entry, ends.data());
+  ASSERT_GE(ends.size(), 2u);
+  const auto put = [&](const std::string& old, const std::string& text) {
+    const size_t at = bytes.find(old);
+    ASSERT_NE(at, std::string::npos) << old;
+    bytes.replace(at, text.size(), text);
+  };
+  const auto data = [&] { return std::string_view(reinterpret_cast<const char*>(ends.data()), entry.bytes()); };
+  const std::string hash = hex64(xxh64(data()));
+  ends[0] = ends.back(), ends[1] = 0;
+  bytes.replace(8 + file.header().size() + entry.begin, entry.bytes(), data());
+  put(hash, hex64(xxh64(data())));
+  put("\"checksum_header\":\"", "\"checksum_header\":\"0000000000000000");
+  put("\"checksum_header\":\"", "\"checksum_header\":\"" + hex64(xxh64(bytes.substr(8, file.header().size()))));
+  disk::Output(path("model")).write(bytes);
+  EXPECT_THAT(refusal(), HasSubstr("has a golden row that ends outside of tensor 'golden.text'"));
 }
 
 TEST_F(BundleTest, FailedOrStoppedWritesLeaveTheOldOne) {

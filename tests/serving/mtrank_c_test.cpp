@@ -50,13 +50,17 @@ TEST_F(CApiTest, NamesItsColumnsAndOutputs) {
 }
 
 TEST_F(CApiTest, ScoresRowsWithAndWithoutSizes) {
-  std::vector<const char*> values;
+  std::string text;  // of all values, with nothing between them
+  std::vector<const char*> values, places;
   std::vector<size_t> sizes;
   for (const auto& row : golden_.rows) {
-    for (const std::string& value : row) values.push_back(value.c_str()), sizes.push_back(value.size());
+    for (const std::string& value : row) values.push_back(value.c_str()), sizes.push_back(value.size()), text += value;
   }
+  const char* place = text.data();
+  for (const size_t size : sizes) places.push_back(place), place += size;
   std::vector<float> scores(golden_.scores.size(), -1);
-  ASSERT_EQ(mtrank_score(model_, values.data(), sizes.data(), golden_.rows.size(), scores.data()), 0);
+  ASSERT_EQ(mtrank_score(model_, places.data(), sizes.data(), golden_.rows.size(), scores.data()), 0)
+      << mtrank_last_error();
   EXPECT_EQ(scores, golden_.scores);
   scores.assign(scores.size(), -1);
   ASSERT_EQ(mtrank_score(model_, values.data(), nullptr, golden_.rows.size(), scores.data()), 0);

@@ -169,6 +169,7 @@ TEST_F(SafetensorsTest, DamageIsRefusedWithTheFieldNamed) {
               HasSubstr("'w': stands there twice"));
   EXPECT_THAT(header(R"({"w":{"size":3}})"), HasSubstr("'w.size': is not known"));
   EXPECT_THAT(header(R"({"w":{"shape":[[1]]}})"), HasSubstr("'w.shape': found a list"));
+  EXPECT_THAT(header(R"({"w":{"shape":[1,1,1,1,1,1,1,1,1]}})"), HasSubstr("'w.shape': has more than 8 numbers"));
   EXPECT_THAT(header(R"({"w":3})"), HasSubstr("'w': found a number"));
   EXPECT_THAT(header(R"({"__metadata__":{"a":1}})"), HasSubstr("'__metadata__.a': found a number"));
   EXPECT_THAT(header("[]"), HasSubstr("the header is a list"));

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "framework/core/error.h"
@@ -155,6 +156,14 @@ TEST_F(ScorerTest, PartsThatDoNotFitAreRefused) {
   EXPECT_THAT(refusal([](Bundle& b) { b.input = "{}"; }), HasSubstr("input: "));
   EXPECT_THAT(refusal([&](Bundle& b) { replace(b.graph, "\"ids:items\"", "\"ids:nothing\""); }),
               HasSubstr("graph reads 'ids:nothing', which is no feature"));
+  const auto widen = [](Bundle& b) {  // a column that the graph does not know
+    auto features = nlohmann::json::parse(b.features);
+    for (auto& feature : features.at("features"))
+      if (feature.at("name") == "price")
+        for (const char* list : {"columns", "mean", "deviation"}) feature.at(list).push_back(feature.at(list)[0]);
+    b.features = features.dump();
+  };
+  EXPECT_THAT(refusal(widen), HasSubstr("feature 'price' is not what its graph reads"));
   EXPECT_THAT(refusal([&](Bundle& b) { replace(b.features, "\"rows\":50", "\"rows\":51"); }),
               HasSubstr("table 'user' has 51 rows, its embedding 50"));
 }
