@@ -134,7 +134,6 @@ void Job::make_workspace() {
   work_.reset();
   work_ = std::make_unique<Workspace>(plan_);
   work_->allocate(plan_, stream_);
-  stream_.synchronize();
 }
 
 /// A batch with longer lists than any before: everything that holds lists is made again, larger.
