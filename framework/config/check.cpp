@@ -27,6 +27,13 @@ bool is_identifier(const std::string& name) {
          std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
 }
 
+/// Files hold a layer's and a task's weights as "<name>/…", beside tensors of other kinds.
+bool is_reserved(const std::string& name) {
+  return name == "embedding" || name.starts_with('_') || name.starts_with('#') || name.starts_with("vocab.");
+}
+constexpr const char* kReservedHelp =
+    "`embedding`, `vocab.…` and names that begin with _ or # are those of other tensors in a bundle";
+
 /// Names that something refers to, "kind:name".
 class Used {
  public:
@@ -117,6 +124,8 @@ class Checker {
       else if (layer.name.empty() || layer.name.find('/') != std::string::npos)
         d_.error(Code::malformed, layer.at, "`" + layer.name + "` cannot name a layer",
                  "a name is not empty and has no `/`, which stands between the parts of a weight's name");
+      else if (is_reserved(layer.name))
+        d_.error(Code::malformed, layer.at, "`" + layer.name + "` cannot name a layer", kReservedHelp);
     }
     for (const Feature& group : c_.feature_groups) {
       if (group.name == "features")
@@ -133,6 +142,9 @@ class Checker {
     };
     identifiers(c_.labels, "label");
     identifiers(c_.tasks, "task");
+    for (const Task& task : c_.tasks)
+      if (is_reserved(task.name))
+        d_.error(Code::malformed, task.name.at, "`" + task.name + "` cannot name a task", kReservedHelp);
   }
 
   void check_labels() {
