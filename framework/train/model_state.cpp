@@ -68,19 +68,20 @@ std::vector<TensorSource> ModelState::weights_of(const Graph& graph) const {
 
 std::vector<TensorSource> ModelState::everything() const {
   std::vector<TensorSource> tensors;
-  auto add_dense = [&](const float* flat, const std::string& suffix) {
+  // No weight's name begins with a #, whatever features and layers are called.
+  const auto prefix = [](std::string_view slot) { return "#" + std::string(slot) + "/"; };
+  auto add_dense = [&](const float* flat, const std::string& before) {
     for (const ParameterLayout::Entry& entry : layout_.entries())
-      tensors.push_back({entry.name + suffix, DType::f32, entry.shape, flat + entry.offset, 0});
+      tensors.push_back({before + entry.name, DType::f32, entry.shape, flat + entry.offset, 0});
   };
   add_dense(weights(), "");
-  for (const DenseState& slot : dense_->state()) add_dense(slot.values.data(), "#" + std::string(slot.name));
+  for (const DenseState& slot : dense_->state()) add_dense(slot.values.data(), prefix(slot.name));
   for (const auto& table : tables_) {
     tensors.push_back(table_tensor(*table));
     for (const TableState& slot : table->state()) {
       std::vector<int64_t> shape{table->rows()};
       if (slot.shape == SlotShape::element) shape.push_back(table->dim());
-      tensors.push_back(
-          {kTablePrefix + table->name() + "#" + std::string(slot.name), DType::f32, shape, slot.values.data(), 0});
+      tensors.push_back({prefix(slot.name) + kTablePrefix + table->name(), DType::f32, shape, slot.values.data(), 0});
     }
   }
   return tensors;

@@ -24,7 +24,7 @@ namespace {
 constexpr std::string_view kTablePrefix = "embedding/", kVocabPrefix = "vocab.";
 
 bool is_weight(const std::string& name) {
-  return !name.starts_with(kVocabPrefix) && name.find('#') == std::string::npos;  // `#`: an optimiser's state
+  return !name.starts_with(kVocabPrefix) && !name.starts_with('#');  // `#`: an optimiser's state
 }
 
 WarmSource from_bundle(const std::string& path) {
@@ -55,7 +55,7 @@ WarmSource from_checkpoint(const Checkpoint& checkpoint) {
   const auto memory = std::make_shared<std::vector<std::unique_ptr<std::byte[]>>>();
   std::vector<TensorSource> all;
   for (const TensorEntry& entry : checkpoint.tensors().tensors()) {
-    if (entry.name.find('#') != std::string::npos) continue;
+    if (entry.name.starts_with('#')) continue;
     memory->push_back(std::make_unique_for_overwrite<std::byte[]>(entry.bytes()));
     checkpoint.tensors().read(entry, memory->back().get());
     all.push_back({entry.name, entry.dtype, entry.shape, memory->back().get()});

@@ -527,6 +527,24 @@ TEST_F(TrainTest, AWarmStartFromACheckpointIsThatFromItsBundle) {
   EXPECT_EQ(contents("fourth/model.safetensors"), expected);
 }
 
+TEST_F(TrainTest, FeaturesMayBeCalledAsOptimisersStates) {
+  const Arguments features = {"--set", "features.user#m={type: id, column: day}", "--set", "train.max_steps=9"};
+  const std::string undisturbed = bundle("whole", features);
+  ASSERT_NE(undisturbed, "");
+  disk::remove(path("whole/model.safetensors"));
+  Arguments resumed = features;
+  resumed.push_back("--resume");
+  EXPECT_EQ(bundle("whole", resumed), undisturbed);
+  for (const std::string& from : Arguments{"whole", "whole/checkpoints/" + checkpoints("whole").back()}) {
+    Arguments warm = features;
+    warm.insert(warm.end(), {"--set", "train.init_from=" + path(from)});
+    const ProcessResult r = train(from == "whole" ? "warm" : "warmer", warm);
+    EXPECT_EQ(r.code, 0) << r.err;
+    EXPECT_THAT(r.out, HasSubstr("table user#m: "));
+    EXPECT_THAT(r.out, HasSubstr("new here: 0\n"));
+  }
+}
+
 TEST_F(TrainTest, AWarmStartFromNothingIsRefused) {
   const ProcessResult r = train("run", {"--set", "train.init_from=" + path("nowhere")});
   EXPECT_EQ(r.code, 2);
