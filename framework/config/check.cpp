@@ -143,7 +143,10 @@ class Checker {
     identifiers(c_.labels, "label");
     identifiers(c_.tasks, "task");
     for (const Task& task : c_.tasks)
-      if (is_reserved(task.name))
+      if (task.name == "mean")
+        d_.error(Code::malformed, task.name.at, "`mean` cannot name a task",
+                 "`mean.auc` in `best` is the mean over all tasks; call it `mean_task`, say");
+      else if (is_reserved(task.name))
         d_.error(Code::malformed, task.name.at, "`" + task.name + "` cannot name a task", kReservedHelp);
   }
 
