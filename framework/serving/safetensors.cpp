@@ -131,10 +131,13 @@ uint64_t tensors_size(const std::vector<TensorSource>& tensors) {
 
 SafetensorsReader::SafetensorsReader(const std::string& path) : file_(path) {
   uint64_t header_size = 0;
-  if (file_.size() < 8) refuse("is not a safetensors file: it has only " + std::to_string(file_.size()) + " bytes");
+  if (file_.size() < 8)
+    refuse("is not a safetensors file, such as a run's model.safetensors: it has only " + std::to_string(file_.size()) +
+           " bytes");
   file_.read(0, &header_size, 8);
   if (header_size < 2 || header_size > max_safetensors_header) {
-    refuse("is not a safetensors file: its header would have " + std::to_string(header_size) + " bytes");
+    refuse("is not a safetensors file, such as a run's model.safetensors: its header would have " +
+           std::to_string(header_size) + " bytes");
   }
   if (header_size > file_.size() - 8) {
     refuse("is cut short: its header has " + std::to_string(header_size) + " bytes, the whole file " +

@@ -39,7 +39,7 @@ TEST_F(InspectTest, WhatItCannotReadExits4) {
   disk::Output(path("model.safetensors")).write("version: 1\n");
   const ProcessResult r = run_mtrank({"inspect", path("model.safetensors")});
   EXPECT_EQ(r.code, 4);
-  EXPECT_THAT(r.err, HasSubstr("model.safetensors is not a safetensors file"));
+  EXPECT_THAT(r.err, HasSubstr("model.safetensors is not a safetensors file, such as a run's model.safetensors: "));
   EXPECT_EQ(run_mtrank({"inspect", path("missing")}).code, 4);
   EXPECT_EQ(run_mtrank({"inspect", dir_}).code, 4);
 }
