@@ -46,7 +46,8 @@ Drawn draw(const FeatureCase& f, int64_t rows, uint64_t seed) {
       const size_t i = out.ids.size();
       out.ids.push_back(below(1, i, kTableRows + 4) - 4);  // some below 0
       if (out.ids.back() < 0) out.ids.back() = -1;
-      if (f.weighted) out.weights.push_back(uniform01(random(2, i)[0]) < 0.2f ? 0.0f : uniform01(random(3, i)[0]));
+      if (f.weighted)
+        out.weights.push_back(uniform01(random(2, i)[0]) < 0.2f ? 0.0f : uniform01(random(3, i)[0]) - 0.2f);
     }
     if (f.most > 0) out.offsets.push_back(static_cast<int32_t>(out.ids.size()));
   }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <functional>
+#include <map>
 
 #include "framework/core/error.h"
 #include "framework/core/isa.h"
@@ -87,6 +88,29 @@ TEST(ProductLogit, StaysFiniteAndRightForExtremeLogits) {
     const auto [value, da, db] = product_logit_of(static_cast<float>(a), static_cast<float>(b));
     EXPECT_NEAR(value, want, 2e-7 * (1 + std::abs(want)));
     EXPECT_TRUE(da >= 0 && da <= 1 && db >= 0 && db <= 1) << a << " " << b << ": " << da << " " << db;
+  }
+}
+
+TEST(Lookup, AMeanIsZeroWhereWeightsDoNotAddUpToMoreThanZero) {
+  const std::vector<int32_t> ids{0, 1, 0, 1, 0, 1, 0, 1}, offsets{0, 2, 4, 6, 8};
+  const std::vector<float> weights{1, -1, -2, 1, 0, 0, 2, -1};
+  const std::map<Pooling, std::vector<double>> wanted = {
+      {Pooling::sum, {-4, 1, 0, -1}},
+      {Pooling::mean, {0, 0, 0, -1}},
+      {Pooling::sqrtn, {-4 / std::sqrt(2), 1 / std::sqrt(5), 0, -1 / std::sqrt(5)}},
+  };
+  for (const auto& [pool, want] : wanted) {
+    Graph graph;
+    Builder b(graph, false);
+    const LookupFeature feature{b.table("t", 2, 1, {}), b.ids("ids"), pool};
+    graph.outputs.push_back({"y", lookup(b, std::span(&feature, 1)).front()});
+    graph.forward_nodes = graph.nodes.size();
+    GraphRunner<double> run(graph, 4);
+    run.table("t") = {3, 7};
+    run.ids("ids") = {ids.data(), offsets.data(), weights.data()};
+    run.run();
+    const std::vector<double> got = run.read(graph.outputs[0].value);
+    for (size_t r = 0; r < want.size(); ++r) EXPECT_NEAR(got[r], want[r], 1e-12) << static_cast<int>(pool) << " " << r;
   }
 }
 
