@@ -110,14 +110,17 @@ TEST_F(CudaJob, ScoresMoreThanItsWorkingMemoryHolds) {
 }
 
 TEST_F(CudaJob, StateGoesToTheHostAndBack) {
-  Run whole(*this, DeviceKind::cuda), cut(*this, DeviceKind::cuda);
-  whole.train(8);
-  cut.train(4);
-  cut.device_->download();
-  cut.device_->initialize(7);
-  cut.device_->upload();
-  cut.train(4);
-  EXPECT_EQ(cut.hash(), whole.hash());
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    model_->config.train.precision = precision;
+    Run whole(*this, DeviceKind::cuda), cut(*this, DeviceKind::cuda);
+    whole.train(8);
+    cut.train(4);
+    cut.device_->download();
+    cut.device_->initialize(7);
+    cut.device_->upload();
+    cut.train(4);
+    EXPECT_EQ(cut.hash(), whole.hash());
+  }
 }
 
 TEST_F(CudaJob, AStepThatIsNotFiniteChangesNothingNorDoesTheNext) {
