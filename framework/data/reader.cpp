@@ -71,6 +71,9 @@ std::string missing_column(const std::string& wanted, const std::vector<std::str
   std::string text = "column '" + wanted + "' is not in the file";
   for (const auto& column : columns)
     if (without_spaces(column) == wanted) return text + ", but '" + column + "' is: data.trim takes spaces off";
+  for (const auto& column : columns)
+    if (column.find('\r') != column.npos)
+      return text + ", whose lines end in carriage returns alone: tr '\\r' '\\n' makes them lines";
   if (columns.size() == 1) return text + ", whose only column is '" + shown_value(columns[0]) + "': see data.delimiter";
   size_t best = std::min(std::max<size_t>(2, wanted.size() / 3) + 1, wanted.size());
   std::string nearest;

@@ -260,6 +260,11 @@ TEST(Csv, MissingColumnsAreNamedWithTheNearest) {
   const auto semicolons = folder.write("d.csv", "a;b;c\n1;2;3\n");
   EXPECT_EQ(message([&] { scan(semicolons, {}, 1, {"b"}); }),
             semicolons + ": column 'b' is not in the file, whose only column is 'a;b;c': see data.delimiter");
+  const auto returns = folder.write("e.csv", "a,b\r1,2\r");
+  EXPECT_EQ(message([&] { scan(returns, {}, 1, {"b"}); }),
+            returns +
+                ": column 'b' is not in the file, whose lines end in carriage returns alone: tr '\\r' '\\n' "
+                "makes them lines");
   const auto twice = folder.write("b.csv", "a,a\n1,2\n");
   EXPECT_EQ(message([&] { scan(twice, {}, 1, {"a"}); }), twice + ": column 'a' is in the file twice");
 }
