@@ -297,6 +297,22 @@ TEST(SparseUpdate, L2PullsTouchedRowsOnly) {
   EXPECT_FLOAT_EQ(table.weights()[4], 1.9f);
 }
 
+/// A sum of gradients times weights must not overflow when it is squared.
+TEST(SparseUpdate, CheckReckonsWithTheHeaviestWeight) {
+  ThreadPool pool(1);
+  const Job job{.dims = {1}, .batch = 1};
+  const auto tables = job.tables(pool);
+  SparseUpdate update({tables[0].get()}, {0}, 1);
+  const std::vector<int32_t> ids{3}, offsets{0, 1};
+  float gradient = 1e10f;
+  for (const auto& [weight, ok] : {std::pair{1.0f, true}, {1e7f, true}, {1e8f, false}, {-1e8f, false}}) {
+    const IdsView view{ids.data(), offsets.data(), &weight};
+    const View gradients{&gradient, 1, 1, 1};
+    update.prepare(pool, 1, {&view, 1});
+    EXPECT_EQ(update.check(pool, {&gradients, 1}).ok(), ok) << weight;
+  }
+}
+
 TEST(SparseUpdate, CheckNamesTheFirstBadSample) {
   ThreadPool pool(3);
   Job job{.dims = {16, 16}, .batch = 1000};
@@ -307,15 +323,17 @@ TEST(SparseUpdate, CheckNamesTheFirstBadSample) {
   const std::vector<IdsView> ids = {made[0].ids_view(), made[1].ids_view()};
   update.prepare(pool, 1000, ids);
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e17f}) {
-    std::vector<Feature> broken = made;
-    broken[1].gradient[777 * 16 + 5] = broken[1].gradient[900 * 16] = bad;
-    const std::vector<View> gradients = {{broken[0].gradient.data(), 1000, 16, 16},
-                                         {broken[1].gradient.data(), 1000, 16, 16}};
-    const SparseCheck check = update.check(pool, gradients);
-    EXPECT_FALSE(check.ok());
-    EXPECT_EQ(check.feature, 1);
-    EXPECT_EQ(check.sample, 777);
-    EXPECT_TRUE(std::isnan(bad) ? std::isnan(check.largest) : check.largest == bad);
+    for (const size_t sample : {0, 255, 256, 777}) {  // 256 to a task
+      std::vector<Feature> broken = made;
+      broken[1].gradient[sample * 16 + 5] = broken[1].gradient[900 * 16] = bad;
+      const std::vector<View> gradients = {{broken[0].gradient.data(), 1000, 16, 16},
+                                           {broken[1].gradient.data(), 1000, 16, 16}};
+      const SparseCheck check = update.check(pool, gradients);
+      EXPECT_FALSE(check.ok());
+      EXPECT_EQ(check.feature, 1);
+      EXPECT_EQ(check.sample, static_cast<int64_t>(sample));
+      EXPECT_TRUE(std::isnan(bad) ? std::isnan(check.largest) : check.largest == bad);
+    }
   }
 }
 

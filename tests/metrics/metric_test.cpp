@@ -82,6 +82,12 @@ TEST(Metric, UndefinedHasAReason) {
   EXPECT_EQ(compute("auc", masked).value, 0.0) << "a masked row may hold anything";
 }
 
+TEST(Metric, GroupsOfOneClassDoNotCount) {
+  const Rows rows{{0.1f, 0.9f, 0.5f, 0.4f, 0.3f, 0.2f}, {1, 0, 1, 1, 0, 0}, {}, {7, 7, 8, 8, 9, 9}};
+  EXPECT_EQ(compute("gauc(user)", rows).value, 0.0);
+  EXPECT_EQ(compute("gauc_mean(user)", rows).value, 0.0);
+}
+
 TEST(Metric, LoglossClips) {
   const Rows rows{{0.0f, 1.0f}, {1, 0}, {}, {}};
   EXPECT_NEAR(*compute("logloss", rows).value, -std::log(1e-7), 1e-8);

@@ -196,12 +196,18 @@ TEST(Model, TheScoringGraphGivesTheBitsOfTraining) {
   graph.outputs.push_back({"logit", logit});
   Graph served = build(kData + kModel, ModelUse::scoring);
   served.outputs.push_back({"logit", served.find("click/logit/linear")});
+  const ValueId number = served.find("spend/logit/linear");
+  served.outputs.push_back({"number", number});
   GraphRunner<float> training(graph, kRows), scoring(served, kRows);
   fill(training);
   fill(scoring);
   training.run(true);
   scoring.run();
-  EXPECT_EQ(training.read(logit), scoring.read(served.outputs.back().value));
+  EXPECT_EQ(training.read(logit), scoring.read(served.find("click/logit/linear")));
+  for (const NamedValue& output : served.outputs)
+    if (output.name == "task:spend") {
+      EXPECT_EQ(scoring.read(output.value), scoring.read(number)) << "a number is no probability";
+    }
 }
 
 TEST(Model, ShapesThatDoNotFitAreReportedWhereTheyAreWritten) {
