@@ -25,7 +25,6 @@ SparseUpdate::SparseUpdate(std::vector<DeviceTable> tables, std::vector<DeviceFe
   place_index(plan_, static_cast<std::byte*>(memory), &memory_);
   put(stream, std::span<const IndexTable>(plan_.tables), memory_.tables);
   put(stream, std::span<const uint32_t>(plan_.table_of), memory_.table_of);
-  begin(stream);
 }
 
 void SparseUpdate::begin(cudaStream_t stream) const {
