@@ -117,6 +117,15 @@ TEST_F(TrainTest, PatienceEndsARunThatGetsNoBetter) {
   }
 }
 
+TEST_F(TrainTest, AnIntervalOfSeveralEpochsComesOnceInSoMany) {
+  bundle("run", {"--set", "eval.every=2 epochs", "--set", "train.checkpoint.every=3 epochs"});
+  std::vector<int64_t> steps;
+  for (const std::string& line : lines_of(contents("run/metrics.jsonl")))
+    if (const Json record = Json::parse(line); record["event"] == "eval" && record["split"] == "valid")
+      steps.push_back(record["step"]);
+  EXPECT_EQ(steps, (std::vector<int64_t>{16, 32})) << "of 4 epochs of 8 steps";
+}
+
 TEST_F(TrainTest, MetricsLinesHaveTheirFields) {
   bundle("run");
   const std::vector<Json> all = metrics("run");

@@ -69,6 +69,13 @@ TEST_F(NonFinite, StepsChangeWhatTheHashCovers) {
   EXPECT_NE(hash(), before);
 }
 
+TEST_F(NonFinite, AShardWithoutRowsAddsNothingOfTheStepBefore) {
+  Batch small;
+  model_->data->train({.batch_size = 3})->next(small);
+  TrainStep other(model_->config, graphs_.training, model_->data->schema(), *state_, pool_, 8);
+  EXPECT_EQ(step_->run(small, 2, 0).loss, other.run(small, 2, 0).loss);
+}
+
 TEST_F(NonFinite, AWeightNamesItsLayer) {
   *weight("cross/0/w/weight") = std::numeric_limits<float>::infinity();
   EXPECT_THAT(failure(), AllOf(HasSubstr("step 2: "), HasSubstr("the loss of task `click` is not finite"),
