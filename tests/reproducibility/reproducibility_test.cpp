@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <regex>
 #include <set>
@@ -102,6 +104,18 @@ bool has_checkpoint(const std::string& run) {
   return false;
 }
 
+/// What the lines of a run's metrics.jsonl are of, in order.
+std::string logged(const std::string& run) {
+  std::ifstream in(run + "/metrics.jsonl");
+  std::string all;
+  for (std::string line; std::getline(in, line);) {
+    const auto json = nlohmann::json::parse(line);
+    if (json.contains("step"))
+      all += json["event"].get<std::string>() + " " + json.value("split", "") + " " + json["step"].dump() + "\n";
+  }
+  return all;
+}
+
 TEST_F(Reproducibility, KilledAtRandomMomentsAndResumed) {
   const auto begin = std::chrono::steady_clock::now();
   expect_reference(train("unhurried", {}), "a second run");
@@ -134,6 +148,7 @@ TEST_F(Reproducibility, KilledAtRandomMomentsAndResumed) {
       done = true;
     }
     expect_reference(read_text(*dir_ / name + "/model.safetensors"), name);
+    EXPECT_EQ(logged(*dir_ / name), logged(*dir_ / "unhurried"));
   }
   EXPECT_FALSE(resumed.empty());
 }
