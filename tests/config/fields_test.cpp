@@ -130,6 +130,14 @@ TEST(Fields, numbers_that_are_none) {
   EXPECT_THAT(errors_of("{from: x, count: 1_0}"), HasSubstr("help: write 10"));
   EXPECT_THAT(errors_of("{from: x, count: 3.0}"), HasSubstr("`count` takes an integer, found the number 3.0"));
   EXPECT_THAT(errors_of("{from: x, count: \"3\"}"), HasSubstr("help: write 3, without quotes"));
+  EXPECT_THAT(errors_of("{from: x, count: 1,0.5, rate: 1_0}"), Not(HasSubstr("without quotes")));
+  EXPECT_THAT(errors_of("{from: x, rate: \"0.5\"}"), HasSubstr("help: remove the quotes"));
+  EXPECT_THAT(errors_of("{from: x, rate: 0_0.5}"), Not(HasSubstr("quotes")));
+  EXPECT_THAT(errors_of("{from: x, flag: off}"), HasSubstr("help: write false"));
+  EXPECT_THAT(errors_of("{from: x, inner: {type: }}"), HasSubstr("`type` has no value"));
+  EXPECT_THAT(errors_of("{from: x, hidden: {a: 1}}"), HasSubstr("`hidden` takes a list"));
+  EXPECT_THAT(errors_of("{from: x, cap: \"none\"}"), HasSubstr("`cap` takes an integer, found the text"));
+  EXPECT_THAT(errors_of("{from: x, inner: {betta: 1}}"), HasSubstr("did you mean `beta`?"));
   EXPECT_THAT(errors_of("{from: x, rate: .nan}"), HasSubstr("must be finite"));
   EXPECT_THAT(errors_of("{from: x, rate: }"), HasSubstr("`rate` has no value"));
 }

@@ -184,6 +184,7 @@ TEST(LoadConfig, differences_name_the_key) {
   EXPECT_EQ(against("train.clip_norm=1"), "train.clip_norm: none, now 1");
   EXPECT_EQ(against("model.cross.layers=2"), "model.cross.layers: 3, now 2");
   EXPECT_EQ(against("tables.video.dim=32"), "tables.video.dim: 16, now 32");
+  EXPECT_EQ(against("tables.user_id={ids: hash, rows: 7}").find("tables."), 0u);
   EXPECT_EQ(against("train.device=cpu"), "");
   EXPECT_EQ(against("train.threads=3"), "");
 }
@@ -199,6 +200,8 @@ TEST(LoadConfig, overrides_win_and_point_at_themselves) {
   EXPECT_THAT(complaints(kDesign, {"train.batchsize=null"}), HasSubstr("there is no `batchsize` to remove"));
   EXPECT_THAT(complaints(kDesign, {"nonsense"}), HasSubstr("form key=value"));
   EXPECT_THAT(complaints(kDesign, {"train.epochs="}), HasSubstr("an override needs a value"));
+  EXPECT_THAT(complaints(kDesign, {"train..epochs=1"}), HasSubstr("a key of the override is empty"));
+  EXPECT_EQ(load_ok(small("train:\n"), {"train.epochs=2"}).train.epochs, 2);
   EXPECT_THAT(complaints(kDesign, {"train.epochs.x=1"}), HasSubstr("`train.epochs` is the number 3 and has no keys"));
 }
 
@@ -210,6 +213,18 @@ TEST(LoadConfig, an_ablation_is_one_flag) {
   EXPECT_FALSE(c.feature("watched"));
   EXPECT_THAT(c.layer("deep")->from, ElementsAre(Name("nums")));
   EXPECT_THAT(complaints(kDesign, {"tasks.long_view=null"}), HasSubstr("output `p_long` with it"));
+  const std::string two = small(
+      "tables: {t: {ids: vocab, vocab_from: [v, x]}}\nmodel: {a: {type: mlp, from: features, hidden: [4]}, "
+      "b: {type: mlp, from: u, hidden: [4]}}\ntasks: {y: {tower: {from: [a, b]}}}\noutputs: {b: y, p: y}\n");
+  std::string with_table = two;
+  with_table.replace(with_table.find("w: id}"), 6, "w: id, v: {type: id, table: t}, x: {type: id, table: t}}");
+  EXPECT_THAT(complaints(with_table, {"model.b=null"}),
+              HasSubstr("`b` is removed, so the tower of `y` goes without it"));
+  EXPECT_THAT(complaints(with_table, {"model.b=null"}), Not(HasSubstr("output `b`")));
+  EXPECT_THAT(complaints(with_table, {"features.v=null"}),
+              HasSubstr("`v` is removed, so the vocabulary of `t` goes without it"));
+  EXPECT_THAT(complaints(kDesign, {"features.nums=null", "features.watched=null"}),
+              HasSubstr("there is no layer or feature"));
   Diagnostics e;
   load_config_text(kDesign, "c.yaml", {"tables.extra={dim: 3}"}, e);
   EXPECT_TRUE(e.ok());
@@ -240,6 +255,11 @@ TEST(LoadConfig, variables_expand) {
   EXPECT_EQ(load_ok(small("name: a$${b}\n")).name, "a${b}");
   EXPECT_THAT(complaints(small("name: \"${MTRANK_TEST_NONE}\"\n")), HasSubstr("error[E011]"));
   EXPECT_THAT(complaints(small("train: {epochs: ${MTRANK_TEST_NONE:-2}}\n")), HasSubstr("quote a value with ${...}"));
+  EXPECT_THAT(complaints(small("name: ${1A:-b}\n")), HasSubstr("`1A` is no name of an environment variable"));
+  ::setenv("MTRANK_TEST_EMPTY", "", 1);
+  EXPECT_EQ(load_ok(small("name: ${MTRANK_TEST_EMPTY:-full}\n")).name, "full");
+  const std::string empty = "data: {train: \"a.csv${MTRANK_TEST_EMPTY}\"}\nlabels: {y: }\nfeatures: {u: id}\n";
+  EXPECT_EQ(load_ok(empty).data.train[0], "a.csv");
   EXPECT_THAT(complaints(small("name: \"${MTRANK_TEST\"\n")), HasSubstr("`${` without `}`"));
   EXPECT_EQ(load_ok(resolved_yaml(load_ok(small("name: a$${b}\n")))).name, "a${b}");
 }
@@ -316,6 +336,16 @@ TEST_F(Extends, refuses_cycles_and_missing_files) {
   Diagnostics d;
   load_config(b, {}, d);
   EXPECT_THAT(d.render(), HasSubstr("extends itself"));
+  for (const auto& [text, message] :
+       {std::pair("extends: [a.yaml]\n", "`extends` takes the path of one file, found a list"),
+        {"extends: self.yaml\n", "`self.yaml` extends itself"},
+        {"", "the config is empty"},
+        {"- a\n", "a config is a map of sections, found a list"}}) {
+    Diagnostics one;
+    load_config(write("self.yaml", text), {}, one);
+    EXPECT_THAT(one.render(), HasSubstr(message));
+    EXPECT_THAT(one.render(), HasSubstr("\n1 error"));
+  }
   Diagnostics e;
   load_config(write("c.yaml", "extends: nowhere.yaml\n"), {}, e);
   EXPECT_THAT(e.render(), HasSubstr("error[E001]: cannot read"));
