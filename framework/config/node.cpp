@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 
 namespace mtrank {
@@ -145,8 +146,8 @@ std::optional<double> Node::as_double() const {
   if (!looks_like_float(digits)) return std::nullopt;
   double value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (error == std::errc::result_out_of_range)
-    value = std::abs(value) < 1 ? 0 : std::numeric_limits<double>::infinity();
+  // Beyond all doubles from_chars leaves the value as it was, on whichever side.
+  if (error == std::errc::result_out_of_range) value = std::strtod(std::string(digits).c_str(), nullptr);
   return negative ? -value : value;
 }
 

@@ -69,6 +69,10 @@ TEST(Node, numbers_follow_yaml_1_2) {
   EXPECT_EQ(real(".5"), .5);
   EXPECT_EQ(real("5."), 5.);
   EXPECT_EQ(real("-.inf"), -INFINITY);
+  EXPECT_EQ(real("1e999"), INFINITY);
+  EXPECT_EQ(real("-1e999"), -INFINITY);
+  EXPECT_EQ(real("1e-999"), 0.);
+  EXPECT_EQ(real(std::string(400, '9').append(".5").c_str()), INFINITY);
   EXPECT_TRUE(std::isnan(*real(".nan")));
   for (const char* text : {"inf", "nan", ".", "e3", "1e", "0x1p3", "1,5", "infinity"}) EXPECT_FALSE(real(text)) << text;
   EXPECT_EQ(Node::scalar("true").as_bool(), true);

@@ -130,6 +130,7 @@ TEST(Condition, parses_and_compares) {
   EXPECT_EQ(c.clauses[1].value, 3.5);
   EXPECT_EQ(c.clauses[1].offset, 18u);
   EXPECT_EQ(read<Condition>("a == 1 && b < 2"), "ok: a == 1 && b < 2");
+  EXPECT_EQ(read<Condition>("a == 1e999"), "5: expected a number, found `1`");
   EXPECT_EQ(read<Condition>("is_click = 1"), "9: expected one of == != < <= > >=, found `=`");
   EXPECT_EQ(read<Condition>("is_click == yes"), "12: expected a number, found `y`");
   EXPECT_EQ(read<Condition>("a == 1 or b == 2"), "7: expected `and` or the end, found `o`");
