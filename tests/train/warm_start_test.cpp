@@ -91,12 +91,23 @@ TEST(WarmStart, BucketsMeanTheirBoundaries) {
     transforms.features = {feature};
     return transforms;
   };
+  const auto beside = [&](std::vector<double> others) {
+    FeatureTransforms transforms = buckets({18});
+    transforms.tables.push_back({"height", IdKind::bucket, 3, 1, {}, {}});
+    transforms.features.push_back(transforms.features[0]);
+    transforms.features[1].table = 1;
+    transforms.features[1].boundaries = std::move(others);
+    return transforms;
+  };
   const std::vector<float> old_rows = numbered(3, 100);
   std::vector<float> rows = numbered(3, 0);
   const WarmSource source{"old", buckets({18}), {tensor("embedding/age", old_rows, {3, 2})}, {}, {}};
   EXPECT_THAT(warm_start(source, buckets({21}), {}, {tensor("embedding/age", rows, {3, 2})}).dropped,
               ElementsAre("embedding/age (other boundaries)"));
   EXPECT_THAT(warm_start(source, buckets({18}), {}, {tensor("embedding/age", rows, {3, 2})}).taken,
+              ElementsAre("embedding/age"));
+  const WarmSource two{"old", beside({150}), {tensor("embedding/age", old_rows, {3, 2})}, {}, {}};
+  EXPECT_THAT(warm_start(two, beside({160}), {}, {tensor("embedding/age", rows, {3, 2})}).taken,
               ElementsAre("embedding/age"));
   EXPECT_EQ(rows, old_rows);
 }
@@ -143,6 +154,64 @@ TEST(WarmStart, DenseWeightsThatShareNoInputsAreNotTakenWhateverTheirShape) {
   EXPECT_THAT(warm_start(source, {}, {{"w", {{{"deep/1", 2}}, {{"click/0", 1}}}}}, {tensor("w", values, {2, 1})}).fresh,
               ElementsAre("w (without deep/0 [2]; new deep/1 [2])"));
   EXPECT_THAT(values, ElementsAre(0, 0));
+}
+
+TEST(WarmStart, WhatALayoutDoesNotDescribeIsNotCut) {
+  const std::vector<float> old_values(8, 1);
+  std::vector<float> values(9, 0);
+  const auto fresh = [&](WeightLayout before, std::vector<int64_t> from, WeightLayout now, std::vector<int64_t> to) {
+    const WarmSource source{"old", {}, {tensor("w", old_values, std::move(from))}, {{"w", std::move(before)}}, {}};
+    return warm_start(source, {}, {{"w", std::move(now)}}, {tensor("w", values, std::move(to))}).fresh;
+  };
+  const WeightLayout two{{{"a", 2}}, {{"x", 2}}}, three{{{"a", 2}, {"b", 1}}, {{"x", 2}}};
+  EXPECT_THAT(fresh(two, {2, 2}, three, {3, 3}), ElementsAre("w ([2, 2] there, [3, 3] here)"));
+  EXPECT_THAT(fresh(two, {3, 2}, three, {3, 2}), ElementsAre("w (new b)"));
+  EXPECT_THAT(fresh({{{"a", 1}}, {{"x", 2}}}, {1, 2, 2}, {{{"b", 1}, {"a", 1}}, {{"x", 2}}}, {2, 2}),
+              ElementsAre("w ([1, 2, 2] there, [2, 2] here)"));
+  EXPECT_THAT(fresh({{{"a", 2}}, {{"x", 1}}}, {2, 1}, {{{"a", 2}}, {{"y", 1}}}, {2, 1}),
+              ElementsAre("w (without x; new y)"));
+  EXPECT_THAT(values, ::testing::Each(0));
+}
+
+TEST(WarmStart, ChangesAreToldOnceWithTheirWidths) {
+  const std::vector<float> old_values(12, 1);
+  std::vector<float> values(12, 0);
+  const auto partly = [&](WeightLayout before, std::vector<int64_t> from, WeightLayout now, std::vector<int64_t> to) {
+    const WarmSource source{"old", {}, {tensor("w", old_values, std::move(from))}, {{"w", std::move(before)}}, {}};
+    return warm_start(source, {}, {{"w", std::move(now)}}, {tensor("w", values, std::move(to))}).partly;
+  };
+  EXPECT_THAT(partly({{{"a", 2}, {"b", 1}}, {{"x", 1}}}, {3, 1}, {{{"a", 3}, {"b", 1}}, {{"x", 1}}}, {4, 1}),
+              ElementsAre("w (without a [2]; new a [3])"));
+  EXPECT_THAT(partly({{{"a", 1}, {"b", 1}}, {{"a", 1}, {"b", 1}}}, {2, 2}, {{{"a", 1}}, {{"a", 1}}}, {1, 1}),
+              ElementsAre("w (without b)"));
+}
+
+TEST(WarmStart, AForgedSourceIsNotTaken) {
+  const std::vector<float> old_rows(28, 1);
+  std::vector<float> rows(4, 0);
+  const auto fresh = [&](FeatureTransforms transforms, TensorSource from) {
+    const WarmSource source{"old", std::move(transforms), {std::move(from)}, {}, {}};
+    return warm_start(source, words({"a"}), {}, {tensor("embedding/word", rows, {2, 2})}).fresh;
+  };
+  EXPECT_THAT(fresh(words({"a"}), tensor("embedding/word", old_rows, {3, 2})),
+              ElementsAre("embedding/word ([3, 2] there, [2, 2] here)"));
+  EXPECT_THAT(fresh(words({"a"}), tensor("embedding/word", old_rows, {2, 2, 7})),
+              ElementsAre("embedding/word ([2, 2, 7] there, [2, 2] here)"));
+  EXPECT_THAT(fresh({}, tensor("embedding/word", old_rows, {2, 2})),
+              ElementsAre("embedding/word (no table of features)"));
+  TensorSource bytes = tensor("embedding/word", old_rows, {2, 2});
+  bytes.dtype = DType::u8;
+  EXPECT_THAT(fresh(words({"a"}), bytes), ElementsAre(::testing::StartsWith("embedding/word (it is ")));
+  EXPECT_THAT(rows, ::testing::Each(0));
+}
+
+TEST(WarmStart, OfManyNamesTwentyAreShown) {
+  WarmReport report;
+  report.fresh.assign(20, "w");
+  EXPECT_THAT(report.text(), ::testing::Not(HasSubstr("more")));
+  report.fresh.assign(23, "w");
+  EXPECT_THAT(report.text(), HasSubstr("new here: 23: w, w"));
+  EXPECT_THAT(report.text(), HasSubstr("w and 3 more"));
 }
 
 class WarmSourceTest : public TempDirTest {
