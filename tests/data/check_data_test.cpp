@@ -74,6 +74,15 @@ TEST_F(CheckDataTest, MissingColumnsAreAllReportedAndHideNothing) {
                   HasSubstr("train.csv:2: column 'ad': found '77'")));
 }
 
+TEST_F(CheckDataTest, MissingColumnsOfKeysWeightsAndSplitsAreReported) {
+  spec_.rows.keys = {"session"};
+  spec_.rows.weight_column = "weight";
+  spec_.parts[0].split.by = "hash";
+  EXPECT_THAT(check(head_ + good_),
+              UnorderedElementsAre(HasSubstr("(it is read by a metric or segment)"),
+                                   HasSubstr("(it is read by data.weight)"), HasSubstr("(it is read by data.split)")));
+}
+
 TEST_F(CheckDataTest, LabelsWithoutPositivesAndConditionsThatMatchNothing) {
   EXPECT_THAT(check(head_ + good_, head_ + "u,1,,,1,0,1\nu,1,,,2,0,1\n"),
               UnorderedElementsAre("label 'click' has no positive among the 2 rows of valid",
@@ -93,6 +102,17 @@ TEST_F(CheckDataTest, AFeatureThatTellsALabelIsFound) {
           "feature 'user' tells label 'click' in all of the 4 rows of train: column 'user' is 'y' where it is 1 and "
           "'n' where it is 0; take it out of the features",
           HasSubstr("feature 'price' tells label 'click'")));
+}
+
+TEST_F(CheckDataTest, RowsWithoutALabelHideNoLeakAndEmptyFieldsTellOne) {
+  EXPECT_THAT(check(head_ + ",1,,,1,0,1\ny,1,,,2,1,1\nq,2,,,2,,0\n,2,,,2,0,1\ny,1,,,1,1,0\n"),
+              ElementsAre(HasSubstr("column 'user' is 'y' where it is 1 and '' where it is 0")));
+}
+
+TEST_F(CheckDataTest, ConstantColumnsAndSingleRowsTellNoLabel) {
+  EXPECT_THAT(check(head_ + "u,1,,,1,1,1\nu,1,,,2,0,1\nu,2,,,1,0,0\nu,1,,,2,1,0\n"), ElementsAre());
+  EXPECT_THAT(check(head_ + "y,1,,,1,1,1\nn,1,,,2,0,1\nn,2,,,1,0,0\nn,1,,,2,0,0\n"), ElementsAre());
+  EXPECT_THAT(check(head_ + "y,1,,,1,1,1\nn,1,,,2,0,1\ny,2,,,1,1,0\ny,1,,,2,1,0\n"), ElementsAre());
 }
 
 TEST_F(CheckDataTest, FilesThatCannotBeReadAreReportedTogether) {

@@ -88,6 +88,24 @@ TEST_F(CApiTest, ScoresCsvText) {
   EXPECT_EQ(score_csv("\xef\xbb\xbf" + crlf), scores);
 }
 
+TEST_F(CApiTest, QuotesAndCarriageReturnsInsideFieldsAreTheirs) {
+  const auto score = [&](const char* user) {
+    std::vector<const char*> values;
+    for (size_t c = 0; c < mtrank_columns(model_); ++c) {
+      const std::string name = mtrank_column(model_, c);
+      values.push_back(name == "user" ? user : name == "day" ? "3" : name == "price" ? "1" : "");
+    }
+    std::vector<float> scores(2);
+    EXPECT_EQ(mtrank_score(model_, values.data(), nullptr, 1, scores.data()), 0) << mtrank_last_error();
+    return scores;
+  };
+  const std::string head = "user,items,day,price\n";
+  EXPECT_EQ(score_csv(head + "\"u\"\"1\",,3,1\n"), score("u\"1"));
+  EXPECT_EQ(score_csv(head + "u1\r,,3,1\n"), score("u1\r"));
+  EXPECT_NE(score("u\"1"), score("u"));
+  EXPECT_NE(score("u1\r"), score("u1"));
+}
+
 TEST_F(CApiTest, ErrorsAreCodesAndTexts) {
   mtrank_model* none = nullptr;
   EXPECT_EQ(mtrank_load(path("missing").c_str(), 1, &none), 4);
@@ -102,6 +120,7 @@ TEST_F(CApiTest, ErrorsAreCodesAndTexts) {
       {"user,items,day\n", "no column 'price'"},
       {"user,items,day,price,user\nu1,,3,1,u2\n", "has the column 'user' twice"},
       {"user,items,day,price\nu1,,3\n", "row 0: found 3 fields, expected 4"},
+      {"user,items,day,price\nu1,,3,1,5\n", "row 0: found 5 fields, expected 4"},
       {"user,items,day,price\nu1,,3,cheap\n", "column 'price': found 'cheap'"},
       {"user,items,day,price\n\"u1", "inside quotes"},
       {"user,items,day,price\n\"u1\"x,,3,1\n", "goes on after its closing quote"},
