@@ -25,6 +25,7 @@ std::vector<std::string> layer_names() {
 }
 
 void resolve_layer(Layer& layer, Diagnostics& diagnostics) {
+  if (layer.type.empty()) return;  // which is an error already
   const LayerInfo* info = find_layer(layer.type);
   if (!info) {
     diagnostics.error(Code::undefined_name, layer.type.at.known() ? layer.type.at : layer.at,

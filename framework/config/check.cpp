@@ -267,7 +267,8 @@ class Checker {
     std::vector<std::string> candidates;
     for (size_t i = 0; i < above; ++i) candidates.push_back(c_.layers[i].name);
     append(candidates, names_of(c_.features));
-    append(candidates, names_of(c_.feature_groups));
+    for (const Feature& group : c_.feature_groups)
+      if (group.one_a_column) candidates.push_back(group.name);  // the others are features themselves
     candidates.emplace_back("features");
     undefined("layer or feature", name, candidates);
   }
@@ -324,14 +325,16 @@ class Checker {
   void check_trained_as(const Task& task, bool number) {
     const Expression& product = *task.trained_as;
     bool has_itself = false;
+    std::string other = "click";
     for (const Name& name : product.names()) {
       has_itself |= name == task.name;
+      if (name != task.name) other = name;
       const Task* factor = c_.task(name);
       if (!factor) undefined("task", name, names_of(c_.tasks));
     }
     if (!product.is_product())
       d_.error(Code::impossible_setting, product.at, "`trained_as` must be a product of tasks",
-               "write it like click * " + task.name);
+               "write it like " + other + " * " + task.name);
     else if (!has_itself)
       d_.error(Code::impossible_setting, product.at,
                "`trained_as` of `" + task.name + "` leaves out `" + task.name + "` itself",

@@ -3,7 +3,6 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 
 namespace mtrank {
@@ -146,8 +145,11 @@ std::optional<double> Node::as_double() const {
   if (!looks_like_float(digits)) return std::nullopt;
   double value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  // Beyond all doubles from_chars leaves the value as it was, on whichever side.
-  if (error == std::errc::result_out_of_range) value = std::strtod(std::string(digits).c_str(), nullptr);
+  if (error == std::errc::result_out_of_range) {  // which does not say on which side
+    const size_t e = digits.find_first_of("eE");
+    const bool small = e == digits.npos ? digits[digits.find_first_not_of('0')] == '.' : digits[e + 1] == '-';
+    value = small ? 0 : std::numeric_limits<double>::infinity();
+  }
   return negative ? -value : value;
 }
 

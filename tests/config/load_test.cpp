@@ -299,6 +299,11 @@ TEST(LoadConfig, checks_what_can_be_known_without_data) {
   EXPECT_THAT(one(y + u + "train: {logical_shards: 4, device: cuda}\n"),
               HasSubstr("`logical_shards: 4` does not go with `device: cuda`"));
   EXPECT_THAT(one(y + u + "train: {dense_optimizer: {type: sgd, nesterov: true}}\n"), HasSubstr("needs a `momentum`"));
+  EXPECT_THAT(one(y + "features: {n: {type: dense, columns: [a]}, g: {type: id, columns: [b]}}\n"
+                      "model: {m: {type: mlp, from: zzzzzz}}\n"),
+              HasSubstr("there are: `n`, `b`, `g`, `features`\n"));
+  EXPECT_THAT(one("labels: {y: , z: }\n" + u + "tasks: {y: {trained_as: y + z}, z: {}}\n"),
+              HasSubstr("write it like z * y\n"));
   EXPECT_THAT(one("features: {u: id}\n"), HasSubstr("`labels` is missing"));
   EXPECT_THAT(complaints("labels: {y: }\nfeatures: {u: id}\ndata: {trim: true}\n"), HasSubstr("no training data"));
   EXPECT_THAT(complaints("labels: {y: }\nfeatures: {u: id}\ndata: {train: a, header: false}\n"),

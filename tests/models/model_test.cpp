@@ -13,6 +13,7 @@ namespace {
 
 using testing::GraphRunner;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr int64_t kRows = 6;
 
@@ -236,6 +237,9 @@ tasks:
         ModelUse::training, &report);
   EXPECT_THAT(report, HasSubstr("`sum`: add needs inputs of one width, found 3 and 2 columns"));
   EXPECT_THAT(report, HasSubstr("`two` hands on one value a task"));
+  build(kData + "model: {sum: {from: user}}\ntasks: {click: {tower: {from: sum}}}\n", ModelUse::training, &report);
+  EXPECT_THAT(report, HasSubstr("layer `sum` has no `type`"));
+  EXPECT_THAT(report, Not(HasSubstr("no layer type")));
 }
 
 }  // namespace
