@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "framework/core/host.h"
+
 namespace mtrank::cli {
 
 std::shared_ptr<ConfigArguments> add_config_arguments(CLI::App& app) {
@@ -19,7 +21,7 @@ std::shared_ptr<ConfigArguments> add_config_arguments(CLI::App& app) {
 
 void add_threads_option(CLI::App& app, ConfigArguments& arguments) {
   app.add_option("--threads", arguments.threads, "instead of train.threads; changes nothing but the time")
-      ->check(CLI::Range(1, 1024));
+      ->check(CLI::Range(1, kMaxThreads));
 }
 
 TableRows capped_rows(const Config& config, std::optional<int64_t> cap) {

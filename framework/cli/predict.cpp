@@ -11,22 +11,16 @@
 #include "framework/cli/scoring.h"
 #include "framework/core/error.h"
 #include "framework/core/fs.h"
-#include "framework/core/host.h"
 #include "framework/data/files.h"
-#include "framework/data/raw_source.h"
 #include "framework/data/text_output.h"
 #include "framework/serving/scorer.h"
 
 namespace mtrank::cli {
 namespace {
 
-struct PredictOptions {
-  std::string bundle, out, prefix;
-  std::vector<std::string> files, keep;
-  int threads = host_cores();
-  int64_t batch_size = 4096;
-  int64_t skip_bad_rows = 0;
-  std::string format;
+struct PredictOptions : ScoringOptions {
+  std::string out, prefix;
+  std::vector<std::string> keep;
 };
 
 /// A field as CSV wants it: quoted where it would be read as something else.
@@ -91,9 +85,8 @@ void check_out(const PredictOptions& options) {
 int predict(const PredictOptions& options) {
   check_out(options);
   Scorer scorer(read_bundle(options.bundle), options.threads);
-  const RawOptions raw{options.batch_size, options.threads, options.keep, options.skip_bad_rows > 0,
-                       options.skip_bad_rows};
-  RawSource source(options.files, read_options(scorer, options.format), scorer.encoder(), raw);
+  RawSource source(options.files, read_options(scorer, options.format), scorer.encoder(),
+                   raw_options(options, options.keep));
   std::string text;
   append_header(text, options, scorer);
   TextOutput out(options.out);
@@ -116,7 +109,7 @@ int predict(const PredictOptions& options) {
 
 Run predict_command(CLI::App& app) {
   auto options = std::make_shared<PredictOptions>();
-  app.add_option("BUNDLE", options->bundle, kBundleHelp)->required();
+  add_bundle_option(app, *options);
   app.add_option("--data", options->files, "files or patterns, read as the training files were; labels are not needed")
       ->required();
   app.add_option("--out", options->out,
@@ -124,14 +117,7 @@ Run predict_command(CLI::App& app) {
       ->required();
   app.add_option("--keep", options->keep, "columns to copy, separated by commas")->delimiter(',');
   app.add_option("--prefix", options->prefix, "before the scores' names, which --keep may have as well");
-  add_format_option(app, options->format);
-  app.add_option("--threads", options->threads, "default: every core; the scores do not depend on it")
-      ->check(CLI::Range(1, 1024));
-  app.add_option("--batch-size", options->batch_size, "rows scored at a time; the scores do not depend on it")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
-      ->capture_default_str();
-  app.add_option("--skip-bad-rows", options->skip_bad_rows,
-                 "leave out rows that cannot be read, up to this many, instead of stopping at the first");
+  add_scoring_options(app, *options, "scores");
   return [options] {
     options->bundle = bundle_path(options->bundle);
     return predict(*options);

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "framework/core/host.h"
+#include "framework/data/raw_source.h"
 #include "framework/serving/scorer.h"
 
 namespace CLI {
@@ -10,13 +13,25 @@ class App;
 
 namespace mtrank::cli {
 
-/// `BUNDLE` of predict and eval: a file, or the bundle of a run directory. Throws FileError where that has none.
-std::string bundle_path(const std::string& given);
-constexpr const char* kBundleHelp = "a model.safetensors, or the run directory that holds it";
+/// What predict and eval share.
+struct ScoringOptions {
+  std::string bundle;
+  std::vector<std::string> files;
+  std::string format;  ///< for files whose name does not tell it, such as /dev/stdin
+  int threads = host_cores();
+  int64_t batch_size = 4096;
+  int64_t skip_bad_rows = 0;
+};
+/// BUNDLE.
+void add_bundle_option(CLI::App& app, ScoringOptions& options);
+/// --format, --threads, --batch-size and --skip-bad-rows. `what` comes out: "scores".
+void add_scoring_options(CLI::App& app, ScoringOptions& options, const std::string& what);
 
-/// `--format`, which predict and eval share: for files whose name does not tell it, such as /dev/stdin.
-void add_format_option(CLI::App& app, std::string& format);
+/// A file as it is, or the bundle of a run directory. Throws FileError where that has none.
+std::string bundle_path(const std::string& given);
 /// As the training files were read, but for a format that was given.
 ReadOptions read_options(const Scorer& scorer, const std::string& format);
+/// `keep`: columns to copy.
+RawOptions raw_options(const ScoringOptions& options, const std::vector<std::string>& keep = {});
 
 }  // namespace mtrank::cli

@@ -316,7 +316,7 @@ void TrainConfig::fields(Fields& f) {
       .min(1)
       .max(4096)
       .unset("auto");
-  f("threads", threads, "worker threads; never changes a result").min(1).max(1024).unset("auto");
+  f("threads", threads, "worker threads; never changes a result").min(1).max(kMaxThreads).unset("auto");
   f("memory", memory, "budget; the machine's when not given").unset("auto");
 }
 

@@ -24,6 +24,8 @@ int64_t peak_resident_bytes();
 
 /// Cores this process may run on.
 int host_cores();
+/// Threads that a job may be given: more are a slip.
+constexpr int kMaxThreads = 1024;
 /// "Intel(R) Xeon(R) …", or "unknown CPU".
 std::string cpu_model();
 

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "framework/core/error.h"
+#include "framework/core/host.h"
 #include "framework/data/csv_text.h"
 #include "framework/serving/scorer.h"
 
@@ -16,8 +17,6 @@ namespace {
 
 using mtrank::DataError;
 using mtrank::ExitCode;
-
-constexpr int kMaxThreads = 1024;
 
 thread_local std::string last_error;
 
@@ -118,9 +117,9 @@ extern "C" {
 int mtrank_load(const char* path, int threads, mtrank_model** model) {
   *model = nullptr;
   return guarded([&] {
-    if (threads < 1 || threads > kMaxThreads)
+    if (threads < 1 || threads > mtrank::kMaxThreads)
       throw mtrank::ConfigError("threads is " + std::to_string(threads) + ", expected 1 to " +
-                                std::to_string(kMaxThreads));
+                                std::to_string(mtrank::kMaxThreads));
     *model = new mtrank_model{mtrank::Scorer(mtrank::read_bundle(path), threads)};
   });
 }
