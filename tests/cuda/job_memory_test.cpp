@@ -30,11 +30,8 @@ TEST_F(CudaJob, ListsThatOutgrowTheirRoomOnAFullDevice) {
   const size_t held = emulator::allocated_bytes();
   int64_t planned = 0;
   {
-    const Run roomy(*this, DeviceKind::cpu);
-    for (const AcceleratorRegion& region :
-         plan_accelerator(accelerator_job({roomy.config_, roomy.graphs_, model_->data->schema(), *roomy.state_, pool_,
-                                           roomy.shards_, ids_per_row_})))
-      planned += region.bytes;
+    Run roomy(*this, DeviceKind::cpu);
+    for (const AcceleratorRegion& region : plan_accelerator(roomy.job())) planned += region.bytes;
   }
   ids_per_row_ = {{"items", 0.01}};
   emulator::Settings settings = emulator::settings();
@@ -50,11 +47,9 @@ TEST_F(CudaJob, ListsThatOutgrowTheDeviceAreRefusedWithABatchThatFits) {
   model_->config.eval.batch_size = 1;
   emulator::Settings settings = emulator::settings();
   {
-    const Run planned(*this, DeviceKind::cpu);
+    Run planned(*this, DeviceKind::cpu);
     settings.memory = held;
-    for (const AcceleratorRegion& region :
-         plan_accelerator(accelerator_job({planned.config_, planned.graphs_, model_->data->schema(), *planned.state_,
-                                           pool_, planned.shards_, ids_per_row_})))
+    for (const AcceleratorRegion& region : plan_accelerator(planned.job()))
       settings.memory += static_cast<size_t>(region.bytes);
   }
   const emulator::WithSettings with(settings);
@@ -75,8 +70,7 @@ TEST_F(CudaJob, ListsThatOutgrowTheDeviceAreRefusedWithABatchThatFits) {
 TEST_F(CudaJob, TakesTheMemoryThatItsPlanSays) {
   use_wide_relus();
   Run run(*this, DeviceKind::cpu);
-  AcceleratorJob job = accelerator_job(
-      {run.config_, run.graphs_, model_->data->schema(), *run.state_, pool_, run.shards_, ids_per_row_});
+  AcceleratorJob job = run.job();
   const auto total = [](const std::vector<AcceleratorRegion>& regions) {
     int64_t bytes = 0;
     for (const AcceleratorRegion& region : regions) bytes += region.bytes;
@@ -96,8 +90,7 @@ TEST_F(CudaJob, TakesTheMemoryThatItsPlanSays) {
 #ifdef MTRANK_EMULATED
 TEST_F(CudaJob, ARefusalSaysWhichBatchWouldFit) {
   Run run(*this, DeviceKind::cpu);
-  AcceleratorJob job = accelerator_job(
-      {run.config_, run.graphs_, model_->data->schema(), *run.state_, pool_, run.shards_, ids_per_row_});
+  AcceleratorJob job = run.job();
   emulator::Settings small = emulator::settings();
   small.memory = size_t{2} << 30;
   const emulator::WithSettings with(small);
@@ -139,8 +132,7 @@ TEST_F(CudaJob, ARefusalSaysWhichBatchWouldFit) {
 TEST_F(CudaJob, ABatchWithMoreNumbersThanKernelsCountIsRefused) {
   use_wide_relus();
   Run run(*this, DeviceKind::cpu);
-  AcceleratorJob job = accelerator_job(
-      {run.config_, run.graphs_, model_->data->schema(), *run.state_, pool_, run.shards_, ids_per_row_});
+  AcceleratorJob job = run.job();
   const auto refusal = [&](int64_t batch, int64_t eval_batch) -> std::string {
     job.batch = batch, job.eval_batch = eval_batch;
     try {
@@ -166,8 +158,7 @@ TEST_F(CudaJob, ABatchWithMoreNumbersThanKernelsCountIsRefused) {
 /// That of `user` in f32; `items` is a mean, and `day` begins at an odd column.
 TEST_F(CudaJob, CopiesNoGradientThatLiesWhereItCanBeRead) {
   Run run(*this, DeviceKind::cpu);
-  AcceleratorJob job = accelerator_job(
-      {run.config_, run.graphs_, model_->data->schema(), *run.state_, pool_, run.shards_, ids_per_row_});
+  AcceleratorJob job = run.job();
   const auto copied = [&](bool fuse, DType dtype) {
     job.launch.fuse = fuse;
     job.dtype = dtype;

@@ -152,8 +152,7 @@ TEST_F(CudaJob, RepeatsTheBatchesThatAreThere) {
   HostBatches views(run.config_, plan, model_->data->schema());
   /// Losses of three steps on each of the batches in turn.
   const auto losses = [&](bool repeat) {
-    const auto device = open_accelerator(accelerator_job(
-        {run.config_, run.graphs_, model_->data->schema(), *run.state_, pool_, run.shards_, ids_per_row_}));
+    const auto device = open_accelerator(run.job());
     device->initialize();
     std::vector<double> out;
     for (int64_t step = 1; step <= 3 * Accelerator::kDepth; ++step) {

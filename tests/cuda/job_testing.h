@@ -83,6 +83,11 @@ class CudaJob : public TempDirTest {
     void next() {
       while (!source_->next(batch_)) source_->seek(++epoch_, 0);
     }
+    /// What its device was opened for.
+    AcceleratorJob job() {
+      return accelerator_job(
+          {config_, graphs_, test_.model_->data->schema(), *state_, test_.pool_, shards_, test_.ids_per_row_});
+    }
     uint64_t hash() {
       device_->download();
       Xxh64 hash;

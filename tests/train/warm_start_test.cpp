@@ -156,12 +156,21 @@ TEST(WarmStart, DenseWeightsThatShareNoInputsAreNotTakenWhateverTheirShape) {
   EXPECT_THAT(values, ElementsAre(0, 0));
 }
 
+/// A weight "w" of ones, where there were zeros.
+WarmReport take_weight(WeightLayout before, std::vector<int64_t> from, WeightLayout now, std::vector<int64_t> to,
+                       std::vector<float>& values) {
+  const std::vector<float> old_values(12, 1);
+  values.assign(12, 0);
+  const WarmSource source{"old", {}, {tensor("w", old_values, std::move(from))}, {{"w", std::move(before)}}, {}};
+  return warm_start(source, {}, {{"w", std::move(now)}}, {tensor("w", values, std::move(to))});
+}
+
 TEST(WarmStart, WhatALayoutDoesNotDescribeIsNotCut) {
-  const std::vector<float> old_values(8, 1);
-  std::vector<float> values(9, 0);
-  const auto fresh = [&](WeightLayout before, std::vector<int64_t> from, WeightLayout now, std::vector<int64_t> to) {
-    const WarmSource source{"old", {}, {tensor("w", old_values, std::move(from))}, {{"w", std::move(before)}}, {}};
-    return warm_start(source, {}, {{"w", std::move(now)}}, {tensor("w", values, std::move(to))}).fresh;
+  const auto fresh = [](WeightLayout before, std::vector<int64_t> from, WeightLayout now, std::vector<int64_t> to) {
+    std::vector<float> values;
+    const WarmReport report = take_weight(before, from, now, to, values);
+    EXPECT_THAT(values, ::testing::Each(0));
+    return report.fresh;
   };
   const WeightLayout two{{{"a", 2}}, {{"x", 2}}}, three{{{"a", 2}, {"b", 1}}, {{"x", 2}}};
   EXPECT_THAT(fresh(two, {2, 2}, three, {3, 3}), ElementsAre("w ([2, 2] there, [3, 3] here)"));
@@ -170,15 +179,12 @@ TEST(WarmStart, WhatALayoutDoesNotDescribeIsNotCut) {
               ElementsAre("w ([1, 2, 2] there, [2, 2] here)"));
   EXPECT_THAT(fresh({{{"a", 2}}, {{"x", 1}}}, {2, 1}, {{{"a", 2}}, {{"y", 1}}}, {2, 1}),
               ElementsAre("w (without x; new y)"));
-  EXPECT_THAT(values, ::testing::Each(0));
 }
 
 TEST(WarmStart, ChangesAreToldOnceWithTheirWidths) {
-  const std::vector<float> old_values(12, 1);
-  std::vector<float> values(12, 0);
-  const auto partly = [&](WeightLayout before, std::vector<int64_t> from, WeightLayout now, std::vector<int64_t> to) {
-    const WarmSource source{"old", {}, {tensor("w", old_values, std::move(from))}, {{"w", std::move(before)}}, {}};
-    return warm_start(source, {}, {{"w", std::move(now)}}, {tensor("w", values, std::move(to))}).partly;
+  const auto partly = [](WeightLayout before, std::vector<int64_t> from, WeightLayout now, std::vector<int64_t> to) {
+    std::vector<float> values;
+    return take_weight(before, from, now, to, values).partly;
   };
   EXPECT_THAT(partly({{{"a", 2}, {"b", 1}}, {{"x", 1}}}, {3, 1}, {{{"a", 3}, {"b", 1}}, {{"x", 1}}}, {4, 1}),
               ElementsAre("w (without a [2]; new a [3])"));
