@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "framework/core/decimal.h"
+
 namespace mtrank {
 namespace {
 
@@ -22,28 +24,6 @@ std::optional<T> whole(std::string_view digits, int base) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
   if (digits.empty() || error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
   return value;
-}
-
-/// [-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) ( [eE] [-+]? [0-9]+ )?
-bool looks_like_float(std::string_view text) {
-  size_t i = 0, digits = 0;
-  const auto skip_digits = [&] {
-    const size_t start = i;
-    while (i < text.size() && is_digit(text[i])) ++i;
-    return i - start;
-  };
-  digits = skip_digits();
-  if (i < text.size() && text[i] == '.') {
-    ++i;
-    digits += skip_digits();
-  }
-  if (digits == 0) return false;
-  if (i < text.size() && (text[i] == 'e' || text[i] == 'E')) {
-    ++i;
-    if (i < text.size() && (text[i] == '-' || text[i] == '+')) ++i;
-    if (skip_digits() == 0) return false;
-  }
-  return i == text.size();
 }
 
 std::string shortest(double value) {
@@ -142,15 +122,9 @@ std::optional<double> Node::as_double() const {
   const std::string_view digits = without_sign(text, negative);
   if (digits == ".inf" || digits == ".Inf" || digits == ".INF")
     return negative ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
-  if (!looks_like_float(digits)) return std::nullopt;
-  double value = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (error == std::errc::result_out_of_range) {  // which does not say on which side
-    const size_t e = digits.find_first_of("eE");
-    const bool small = e == digits.npos ? digits[digits.find_first_not_of('0')] == '.' : digits[e + 1] == '-';
-    value = small ? 0 : std::numeric_limits<double>::infinity();
-  }
-  return negative ? -value : value;
+  if (digits.starts_with('-')) return std::nullopt;
+  const std::optional<double> value = parse_decimal(digits);
+  return value && negative ? -*value : value;
 }
 
 std::string Node::spoken() const {

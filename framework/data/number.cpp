@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "framework/core/decimal.h"
 #include "framework/core/portable_math.h"
 
 namespace mtrank {
@@ -22,18 +23,9 @@ bool parse_number(std::string_view text, double& value) {
       return true;
     }
   }
-  if (static_cast<unsigned char>(*digits - '0') >= 10 && *digits != '.') return false;  // inf, nan
-  double parsed;
-  const auto [stop, error] = std::from_chars(p, end, parsed);
-  if (error == std::errc::result_out_of_range && stop == end) {
-    // from_chars does not say which way: too small rounds to zero, too large is no number.
-    const auto e = text.find_first_of("eE");
-    if (e == std::string_view::npos || e + 1 >= text.size() || text[e + 1] != '-') return false;
-    parsed = 0;
-  } else if (error != std::errc() || stop != end || !std::isfinite(parsed)) {
-    return false;
-  }
-  value = parsed;
+  const std::optional<double> parsed = parse_decimal(std::string_view(p, end));
+  if (!parsed || !std::isfinite(*parsed)) return false;
+  value = *parsed;
   return true;
 }
 

@@ -118,6 +118,7 @@ TEST(Number, ReadsDecimalsAndNothingElse) {
   EXPECT_EQ(number("0.1"), 0.1);
   EXPECT_EQ(number("123456789012345678"), 123456789012345678.0);
   EXPECT_EQ(number("1e-400"), 0);
+  EXPECT_EQ(number("0." + std::string(400, '0') + "1"), 0);
   EXPECT_TRUE(std::signbit(number("-0")));
   for (const char* bad :
        {"", "-", "+", "+-1", "abc", "1x", "1 ", " 1", "nan", "inf", "-inf", "0x10", "1e400", "1e", "1,5", "--1"})
