@@ -355,10 +355,10 @@ std::string resolved_yaml(const Config& config);
 /// The bundle's copy: no paths, split, device, threads, memory or cache.
 Node portable_tree(const Config& config);
 std::string portable_yaml(const Config& config);
-/// The dotted path of the first key whose value differs, with both values: "train.batch_size: 2048, now 4096"; "" when
-/// equal. Keys that cannot change a result (device, threads, memory, checkpoint, cache) do not count.
-std::string first_difference(const Node& before, const Node& after);
-/// XXH64 over what first_difference compares.
+/// The dotted path of every key whose value differs, with both values: "train.batch_size: 2048, now 4096". Keys that
+/// cannot change a result (device, threads, memory, checkpoint, cache) do not count.
+std::vector<std::string> differences(const Node& before, const Node& after);
+/// XXH64 over what `differences` compares.
 uint64_t config_hash(const Config& config);
 
 }  // namespace mtrank

@@ -35,23 +35,23 @@ std::string value_text(const Node* node) {
   return text.size() > 80 ? text.substr(0, 77) + "..." : text;
 }
 
-std::string difference(const std::string& path, const Node* before, const Node* after) {
-  if (before && after && before->is_map() && after->is_map()) {
-    for (const Node::Entry& entry : before->entries) {
-      const std::string inner = path.empty() ? entry.key : path + "." + entry.key;
-      if (auto found = difference(inner, &entry.value, after->find(entry.key)); !found.empty()) return found;
-    }
-    for (size_t i = 0; i < after->entries.size(); ++i) {
-      const Node::Entry& entry = after->entries[i];
-      const std::string inner = path.empty() ? entry.key : path + "." + entry.key;
-      if (!before->find(entry.key)) return difference(inner, nullptr, &entry.value);
-      // The order of features, tables and layers is part of the model.
-      if (entry.key != before->entries[i].key) return inner + ": its place changed";
-    }
-    return {};
+void add_differences(const std::string& path, const Node* before, const Node* after, std::vector<std::string>& found) {
+  if (!before || !after || !before->is_map() || !after->is_map()) {
+    if (!before || !after || !before->same_value(*after))
+      found.push_back(path + ": " + value_text(before) + ", now " + value_text(after));
+    return;
   }
-  if (before && after && before->same_value(*after)) return {};
-  return path + ": " + value_text(before) + ", now " + value_text(after);
+  const auto inner = [&](const std::string& key) { return path.empty() ? key : path + "." + key; };
+  for (const Node::Entry& entry : before->entries)
+    add_differences(inner(entry.key), &entry.value, after->find(entry.key), found);
+  const size_t both = found.size();
+  for (const Node::Entry& entry : after->entries)
+    if (!before->find(entry.key)) add_differences(inner(entry.key), nullptr, &entry.value, found);
+  // The order of features, tables and layers is part of the model.
+  if (before->entries.size() != after->entries.size() || found.size() != both) return;
+  for (size_t i = 0; i < after->entries.size(); ++i)
+    if (after->entries[i].key != before->entries[i].key)
+      return found.push_back(inner(after->entries[i].key) + ": its place changed");
 }
 
 template <class T>
@@ -188,9 +188,11 @@ Node portable_tree(const Config& config) {
 
 std::string portable_yaml(const Config& config) { return write_yaml(escaped(portable_tree(config))); }
 
-std::string first_difference(const Node& before, const Node& after) {
+std::vector<std::string> differences(const Node& before, const Node& after) {
   const Node a = comparable(before), b = comparable(after);
-  return difference("", &a, &b);
+  std::vector<std::string> found;
+  add_differences("", &a, &b, found);
+  return found;
 }
 
 uint64_t config_hash(const Config& config) { return xxh64(write_json(comparable(resolved_tree(config)))); }

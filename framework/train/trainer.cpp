@@ -1,6 +1,6 @@
 #include "framework/train/trainer.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <csignal>
 #include <deque>
@@ -36,14 +36,23 @@ namespace {
 constexpr size_t kGoldenRows = 8;
 static_assert(kGoldenRows <= Dataset::kFirstRows);
 
-/// A run belongs to one config: a resume with another is refused, naming the key.
+constexpr size_t kShownDifferences = 10;
+
+/// A run belongs to one config: a resume with another is refused, naming the keys.
 void check_same_config(const Config& config, const std::string& before, const std::string& path) {
   Diagnostics diagnostics;
   const Node tree = parse_yaml(before, path, diagnostics);
   diagnostics.throw_if_errors();
-  if (const std::string difference = first_difference(tree, resolved_tree(config)); !difference.empty())
-    throw ConfigError("this run was started with another config: " + difference +
-                      ". Resume it with the config it was started with, or choose another --out");
+  std::vector<std::string> found = differences(tree, resolved_tree(config));
+  if (found.empty()) return;
+  if (found.size() > kShownDifferences) {
+    found[kShownDifferences - 1] = std::to_string(found.size() - (kShownDifferences - 1)) + " keys more";
+    found.resize(kShownDifferences);
+  }
+  throw ConfigError(
+      fmt::format("this run was started with another config: {}. Resume it with the config it was started "
+                  "with, or choose another --out",
+                  fmt::join(found, "; ")));
 }
 
 /// One process on an accelerator sums a batch as a whole.

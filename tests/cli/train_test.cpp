@@ -287,6 +287,8 @@ TEST_F(TrainTest, AFinishedRunIsLeftAndAnotherConfigRefused) {
   const ProcessResult changed = train("run", {"--resume", "--set", "train.dense_optimizer.lr=0.5"});
   EXPECT_EQ(changed.code, 2);
   EXPECT_THAT(changed.err, AllOf(HasSubstr("train.dense_optimizer.lr: 0.001, now 0.5"), HasSubstr("another --out")));
+  const ProcessResult more = train("run", {"--resume", "--set", "train.dense_optimizer.lr=0.5", "--seed", "9"});
+  EXPECT_THAT(more.err, HasSubstr("another config: seed: 1, now 9; train.dense_optimizer.lr: 0.001, now 0.5. Resume"));
   EXPECT_EQ(train("run", {"--resume", "--threads", "3"}).code, 0) << "threads are no part of the model";
 }
 

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -129,7 +130,9 @@ TEST(ConfigFuzz, never_crashes_and_takes_bounded_time) {
       ASSERT_EQ(again.errors(), 0) << "case " << i << "\n"
                                    << text << "\nresolves to\n"
                                    << resolved_yaml(config) << again.render();
-      ASSERT_EQ(first_difference(resolved_tree(config), resolved_tree(second)), "") << "case " << i << "\n" << text;
+      ASSERT_THAT(differences(resolved_tree(config), resolved_tree(second)), ::testing::IsEmpty())
+          << "case " << i << "\n"
+          << text;
     } else {
       ASSERT_NE(rendering, "");
     }

@@ -11,9 +11,12 @@
 namespace mtrank {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Not;
+using testing::StartsWith;
 
 constexpr const char* kDesign = R"(version: 1
 name: kuairand_mmoe
@@ -148,7 +151,7 @@ TEST(LoadConfig, every_config_of_the_repository_is_sound) {
     const Config c = load_config(entry.path().string(), {}, d);
     EXPECT_EQ(d.render(), "") << entry.path();
     const Config again = load_ok(resolved_yaml(c));
-    EXPECT_EQ(first_difference(resolved_tree(c), resolved_tree(again)), "");
+    EXPECT_THAT(differences(resolved_tree(c), resolved_tree(again)), IsEmpty());
     ++count;
   }
   EXPECT_GE(count, 4);
@@ -158,7 +161,7 @@ TEST(LoadConfig, resolved_form_reads_back_to_the_same) {
   const Config c = load_ok(kDesign);
   const std::string text = resolved_yaml(c);
   const Config again = load_ok(text);
-  EXPECT_EQ(first_difference(resolved_tree(c), resolved_tree(again)), "");
+  EXPECT_THAT(differences(resolved_tree(c), resolved_tree(again)), IsEmpty());
   EXPECT_EQ(resolved_yaml(again), text);
   EXPECT_EQ(config_hash(c), config_hash(again));
   EXPECT_EQ(again.features.size(), c.features.size());
@@ -175,18 +178,28 @@ TEST(LoadConfig, portable_form_has_no_paths_and_loads) {
   EXPECT_EQ(portable_yaml(again), text);
 }
 
-TEST(LoadConfig, differences_name_the_key) {
+TEST(LoadConfig, differences_name_the_keys) {
   const Node a = resolved_tree(load_ok(kDesign));
-  const auto against = [&](const char* change) {
-    return first_difference(a, resolved_tree(load_ok(kDesign, {change})));
+  const auto against = [&](const std::vector<std::string>& changes) {
+    return differences(a, resolved_tree(load_ok(kDesign, changes)));
   };
-  EXPECT_EQ(against("train.batch_size=4096"), "train.batch_size: 2048, now 4096");
-  EXPECT_EQ(against("train.clip_norm=1"), "train.clip_norm: none, now 1");
-  EXPECT_EQ(against("model.cross.layers=2"), "model.cross.layers: 3, now 2");
-  EXPECT_EQ(against("tables.video.dim=32"), "tables.video.dim: 16, now 32");
-  EXPECT_EQ(against("tables.user_id={ids: hash, rows: 7}").find("tables."), 0u);
-  EXPECT_EQ(against("train.device=cpu"), "");
-  EXPECT_EQ(against("train.threads=3"), "");
+  EXPECT_THAT(against({"train.batch_size=4096"}), ElementsAre("train.batch_size: 2048, now 4096"));
+  EXPECT_THAT(against({"train.clip_norm=1"}), ElementsAre("train.clip_norm: none, now 1"));
+  EXPECT_THAT(against({"tables.video.dim=32", "model.cross.layers=2"}),
+              ElementsAre("tables.video.dim: 16, now 32", "model.cross.layers: 3, now 2"));
+  EXPECT_THAT(against({"tables.user_id={ids: hash, rows: 7}"}), Contains(StartsWith("tables.user_id")));
+  EXPECT_THAT(against({"train.device=cpu", "train.threads=3"}), IsEmpty());
+}
+
+TEST(LoadConfig, differences_name_what_came_what_went_and_what_moved) {
+  const auto of = [](const char* before, const char* after) {
+    Diagnostics d;
+    return differences(parse_yaml(before, "before", d), parse_yaml(after, "after", d));
+  };
+  EXPECT_THAT(of("{features: {a: 1, b: 2}}", "{features: {b: 2}}"), ElementsAre("features.a: 1, now not given"));
+  EXPECT_THAT(of("{features: {b: 2}}", "{features: {a: 1, b: 2}}"), ElementsAre("features.a: not given, now 1"));
+  EXPECT_THAT(of("{features: {a: 1, b: 2, c: 3}}", "{features: {b: 2, a: 1, c: 4}}"),
+              ElementsAre("features.c: 3, now 4", "features.b: its place changed"));
 }
 
 TEST(LoadConfig, overrides_win_and_point_at_themselves) {
