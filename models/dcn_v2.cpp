@@ -1,3 +1,4 @@
+#include "framework/ops/activation.h"
 #include "framework/ops/cross.h"
 #include "framework/ops/gate.h"
 #include "framework/ops/linear.h"
@@ -27,8 +28,7 @@ struct DcnV2 {
       f("layers", layers, "number of cross layers").min(1).max(256);
       f("rank", rank, "rank of the weights").min(1).max(kMaxWidth).unset("full");
       f("experts", experts, "number of low-rank experts; more than one needs `rank`").min(1).max(kMaxExperts);
-      f("activation", activation, "inside each expert, where there are several")
-          .one_of({"relu", "gelu", "silu", "tanh", "sigmoid", "none"});
+      f("activation", activation, "inside each expert, where there are several").one_of(activation_names());
     }
     void check(const Node& node, Diagnostics& diagnostics) const {
       if (experts > 1 && !rank)

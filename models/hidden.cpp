@@ -8,7 +8,7 @@
 namespace mtrank {
 
 void HiddenConfig::fields(Fields& f) {
-  f("activation", activation, "after every hidden layer").one_of({"relu", "gelu", "silu", "tanh", "sigmoid", "none"});
+  f("activation", activation, "after every hidden layer").one_of(activation_names());
   f("dropout", dropout, "share of activations dropped in training").min(0).below(1);
   f("layer_norm", layer_norm, "normalise every hidden layer before its activation");
 }

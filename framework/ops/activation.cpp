@@ -6,11 +6,22 @@
 
 namespace mtrank {
 
+const std::vector<std::string>& activation_names() {
+  static const std::vector<std::string> names = {
+#define MTRANK_ACTIVATION(name) #name,
+#include "framework/ops/activations.def"
+#undef MTRANK_ACTIVATION
+  };
+  return names;
+}
+
 Activation parse_activation(const std::string& name) {
-  constexpr const char* names[] = {"none", "relu", "gelu", "silu", "tanh", "sigmoid"};
-  for (size_t i = 0; i < std::size(names); ++i)
-    if (name == names[i]) return static_cast<Activation>(i);
-  throw ShapeError("activation '" + name + "' is not one of none, relu, gelu, silu, tanh, sigmoid");
+  std::string known;
+  for (size_t i = 0; i < activation_names().size(); ++i) {
+    if (name == activation_names()[i]) return static_cast<Activation>(i);
+    known += (i ? ", " : "") + activation_names()[i];
+  }
+  throw ShapeError("activation '" + name + "' is not one of " + known);
 }
 
 bool saves_input(Activation activation) {

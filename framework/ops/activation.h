@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "framework/core/math.h"
 #include "framework/graph/builder.h"
@@ -8,9 +9,13 @@
 
 namespace mtrank {
 
-/// Element-wise activations, value and derivative side by side, for both devices. `kSavesInput`: the derivative needs
-/// the pre-activation z, not just y = f(z).
-enum class Activation : uint8_t { none, relu, gelu, silu, tanh, sigmoid };
+/// Element-wise activations, value and derivative side by side, for both devices: an ActivationOf below and a row of
+/// activations.def. `kSavesInput`: the derivative needs the pre-activation z, not just y = f(z).
+enum class Activation : uint8_t {
+#define MTRANK_ACTIVATION(name) name,
+#include "framework/ops/activations.def"
+#undef MTRANK_ACTIVATION
+};
 
 template <Activation A>
 struct ActivationOf;
@@ -98,41 +103,29 @@ struct ActivationOf<Activation::sigmoid> {
 template <class F>
 void with_activation(Activation a, const F& f) {
   switch (a) {
-    case Activation::none:
-      return f(ActivationOf<Activation::none>{});
-    case Activation::relu:
-      return f(ActivationOf<Activation::relu>{});
-    case Activation::gelu:
-      return f(ActivationOf<Activation::gelu>{});
-    case Activation::silu:
-      return f(ActivationOf<Activation::silu>{});
-    case Activation::tanh:
-      return f(ActivationOf<Activation::tanh>{});
-    case Activation::sigmoid:
-      return f(ActivationOf<Activation::sigmoid>{});
+#define MTRANK_ACTIVATION(name) \
+  case Activation::name:        \
+    return f(ActivationOf<Activation::name>{});
+#include "framework/ops/activations.def"
+#undef MTRANK_ACTIVATION
   }
 }
 
 /// f(z) of the activation `a`: for kernels that learn which one it is when they run.
 MTRANK_HD float activation_value(Activation a, float z) {
   switch (a) {
-    case Activation::none:
-      break;
-    case Activation::relu:
-      return ActivationOf<Activation::relu>::value(z);
-    case Activation::gelu:
-      return ActivationOf<Activation::gelu>::value(z);
-    case Activation::silu:
-      return ActivationOf<Activation::silu>::value(z);
-    case Activation::tanh:
-      return ActivationOf<Activation::tanh>::value(z);
-    case Activation::sigmoid:
-      return ActivationOf<Activation::sigmoid>::value(z);
+#define MTRANK_ACTIVATION(name) \
+  case Activation::name:        \
+    return ActivationOf<Activation::name>::value(z);
+#include "framework/ops/activations.def"
+#undef MTRANK_ACTIVATION
   }
   return z;
 }
 
-/// The names configs use: none, relu, gelu, silu, tanh, sigmoid. Throws ShapeError for another.
+/// The names configs use, in the order of activations.def.
+const std::vector<std::string>& activation_names();
+/// Throws ShapeError for a name that is none of them.
 Activation parse_activation(const std::string& name);
 bool saves_input(Activation activation);
 

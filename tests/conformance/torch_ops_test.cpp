@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "framework/ops/activation.h"
 #include "framework/ops/add.h"
 #include "framework/ops/cross.h"
 #include "framework/ops/layer_norm.h"
@@ -252,6 +253,17 @@ TEST_P(TorchLoss, ValueAndGradientAgree) {
 
 bool is_known_loss(const GoldenCase& c) { return find_loss(c.text("loss")); }
 INSTANTIATE_TEST_SUITE_P(Cases, TorchLoss, ::testing::ValuesIn(names_of("loss", is_known_loss)), print_name);
+
+/// Finite differences compare a formula with its own derivative only: this is what says that it is the right one.
+TEST(TorchOps, EveryActivationAndEveryLossHasACase) {
+  std::set<std::string> activations, losses;
+  for (const GoldenCase& c : golden_cases("ops"))
+    activations.insert(c.text("activation")), losses.insert(c.text("loss"));
+  for (const std::string& name : activation_names())
+    EXPECT_TRUE(activations.count(name)) << "activation " << name << " has no case in tests/golden/make_ops.py";
+  for (const LossInfo& info : all_losses())
+    EXPECT_TRUE(losses.count(info.name)) << "loss " << info.name << " has no case in tests/golden/make_ops.py";
+}
 
 }  // namespace
 }  // namespace mtrank

@@ -262,7 +262,7 @@ TEST_F(CudaLinear, ForwardIsTheCpus) {
 TEST_F(CudaLinear, EveryActivation) {
   for (Precision precision : kPrecisions)
     for (const Shape& shape : {Shape{7, 1, 13, 33}, Shape{7, 3, 16, 24}, Shape{7, 1, 64, 1}, Shape{7, 3, 2, 24}})
-      for (const char* activation : {"none", "relu", "gelu", "silu", "tanh", "sigmoid"})
+      for (const std::string& activation : activation_names())
         for (bool keep : {false, true})
           for (bool bias : {false, true}) {
             const Case c{

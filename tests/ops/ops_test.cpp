@@ -179,7 +179,7 @@ TEST(Ops, RefuseShapesThatDoNotFit) {
   EXPECT_EQ(refusal([&](Builder& b) { dense(b, "d", in(b, 7), 4, "none", 2); }),
             "7 columns cannot be cut into 2 groups");
   EXPECT_EQ(refusal([&](Builder& b) { dense(b, "d", in(b, 7), 4, "rellu"); }),
-            "activation 'rellu' is not one of none, relu, gelu, silu, tanh, sigmoid");
+            "activation 'rellu' is not one of relu, gelu, silu, tanh, sigmoid, none");
   EXPECT_EQ(refusal([&](Builder& b) { linear(b, in(b, 7), b.param("w", 6, 2, {}), kNoValue); }),
             "an input of 7 columns does not fit weights of 6 rows");
   EXPECT_NE(refusal([&](Builder& b) { dropout(b, in(b, 7), 1); }).find("is not in [0, 1)"), std::string::npos);

@@ -22,15 +22,13 @@ namespace {
 
 using Values = std::vector<ValueId>;
 
-const std::vector<std::string> kActivations = {"none", "relu", "gelu", "silu", "tanh", "sigmoid"};
-
 ValueId weight(Builder& b, const std::string& name, int64_t rows, int64_t cols) {
   return b.param(name, rows, cols, {});
 }
 
 void add_linear(std::vector<ConformanceCase>& cases) {
   const std::vector<std::string> products{"linear", "linear_input_gradient", "linear_weight_gradient"};
-  for (const std::string& f : kActivations) {
+  for (const std::string& f : activation_names()) {
     std::vector<std::string> covers = products;
     if (f != "none") covers.push_back("activation_gradient");
     cases.push_back({"linear_" + f, covers, {19}, [f](Builder& b, const Values& x) -> Values {
@@ -46,7 +44,7 @@ void add_linear(std::vector<ConformanceCase>& cases) {
 }
 
 void add_pointwise(std::vector<ConformanceCase>& cases) {
-  for (const std::string& f : kActivations)
+  for (const std::string& f : activation_names())
     if (f != "none")
       cases.push_back(
           {"activation_" + f, {"activation", "activation_gradient"}, {21}, [f](Builder& b, const Values& x) {
