@@ -47,16 +47,9 @@ int injected(const char* operation) {
   return f.error;
 }
 
-std::string reason(int error) {
-  std::string text = std::generic_category().message(error);
-  if (error == ENOSPC || error == EDQUOT) text += ": free some space or choose another directory";
-  if (error == EROFS || error == EACCES || error == EPERM) text += ": choose a directory that you may write to";
-  return text;
-}
-
 [[noreturn]] void fail(const char* doing, const std::string& path, int error) {
   if (error == FaultScope::stop) throw Stopped{};
-  throw ResourceError(std::string("cannot ") + doing + " " + path + ": " + reason(error));
+  throw ResourceError(std::string("cannot ") + doing + " " + path + ": " + reason_text(error));
 }
 
 [[noreturn]] void fail_read(const std::string& path, int error) {
@@ -98,6 +91,27 @@ int write_fully(int fd, const char* data, size_t size) {
 }
 
 }  // namespace
+
+std::string reason_text(int error) {
+  const std::string text = std::generic_category().message(error);
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return text + ": free some space or choose another directory";
+    case EROFS:
+    case EACCES:
+    case EPERM:
+      return text + ": choose a directory that you may write to";
+    case ENOENT:
+      return text + ": make the directory first, or choose another";
+    case ENOTDIR:
+      return text + ": a part of the path is a file; choose another";
+    case EEXIST:
+      return text + ": it may be a link to nothing; remove it, or choose another name";
+    default:
+      return text;
+  }
+}
 
 Output::Output(std::string path) : path_(std::move(path)) {
   operate("create", path_, [&] {

@@ -10,6 +10,9 @@
 /// Everything that goes wrong while writing is a ResourceError, while reading a FileError; both name the path.
 namespace mtrank::disk {
 
+/// What an errno says to whoever asked for a file to be written, with what to do about it.
+std::string reason_text(int error);
+
 /// A file being written from its beginning. What it holds is on the disk only after `sync`.
 class Output {
  public:

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -18,7 +17,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 [[noreturn]] void fail(const std::string& what, const std::string& path) {
-  throw ResourceError(what + " " + path + ": " + std::strerror(errno));
+  throw ResourceError(what + " " + path + ": " + disk::reason_text(errno));
 }
 
 Json tasks_json(const std::vector<TaskMetrics>& tasks, const std::string& prefix, Json& undefined) {

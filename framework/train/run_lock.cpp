@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "framework/core/error.h"
+#include "framework/core/fs.h"
 
 namespace mtrank {
 namespace {
@@ -24,12 +24,12 @@ std::string read_pid(int fd) {
 }  // namespace
 
 RunLock::RunLock(const std::string& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-  if (fd_ < 0) throw ResourceError("cannot open " + path + ": " + std::strerror(errno));
+  if (fd_ < 0) throw ResourceError("cannot open " + path + ": " + disk::reason_text(errno));
   if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;
     const std::string pid = read_pid(fd_);
     ::close(fd_);
-    if (error != EWOULDBLOCK) throw ResourceError("cannot lock " + path + ": " + std::strerror(error));
+    if (error != EWOULDBLOCK) throw ResourceError("cannot lock " + path + ": " + disk::reason_text(error));
     throw InUseError("the run directory is in use: process " + pid + " holds " + path +
                      ". Wait for it, stop it, or choose another --out");
   }
@@ -37,7 +37,7 @@ RunLock::RunLock(const std::string& path) : fd_(::open(path.c_str(), O_RDWR | O_
   if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
     const int error = errno;
     ::close(fd_);
-    throw ResourceError("cannot write " + path + ": " + std::strerror(error));
+    throw ResourceError("cannot write " + path + ": " + disk::reason_text(error));
   }
 }
 

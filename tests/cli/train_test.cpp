@@ -219,8 +219,8 @@ TEST_F(TrainTest, AFullDirectoryNeedsResume) {
 }
 
 TEST_F(TrainTest, WhatMayNotBeWrittenOrReadIsOneClearError) {
-  const auto run = [&](const Arguments& more) {
-    Process process = command("closed/run", more);
+  const auto run = [&](const Arguments& more, const std::string& out = "closed/run") {
+    Process process = command(out, more);
     process.argv = obeying_file_modes(process.argv);
     return testing::run_process(process);
   };
@@ -231,6 +231,13 @@ TEST_F(TrainTest, WhatMayNotBeWrittenOrReadIsOneClearError) {
   EXPECT_THAT(closed.err,
               AllOf(HasSubstr("error: cannot create " + path("closed/run")), HasSubstr("Permission denied")));
   EXPECT_EQ(lines_of(closed.err).size(), 1u) << closed.err;
+
+  disk::make_directory(path("closed_run"));
+  ::chmod(path("closed_run").c_str(), 0555);
+  Process into_closed = command("closed_run", {});
+  into_closed.argv = obeying_file_modes(into_closed.argv);
+  EXPECT_THAT(testing::run_process(into_closed).err,
+              HasSubstr("closed_run/lock: Permission denied: choose a directory"));
 
   ::chmod(path("closed").c_str(), 0755);
   ASSERT_EQ(run({}).code, 0);

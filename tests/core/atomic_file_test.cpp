@@ -79,6 +79,27 @@ TEST_F(AtomicFileTest, ErrorsNameThePathTheReasonAndTheFix) {
   EXPECT_THROW(write_file_atomically(path("no/such/dir"), "x"), ResourceError);
 }
 
+TEST_F(AtomicFileTest, WhatCannotBeWrittenSaysWhatToDo) {
+  const auto problem = [&](const std::string& name) {
+    try {
+      write_file_atomically(path(name), "x");
+    } catch (const ResourceError& e) {
+      return std::string(e.what());
+    }
+    return std::string("it was written");
+  };
+  write_file_atomically(path("file"), "x");
+  EXPECT_THAT(problem("no/file"), HasSubstr("No such file or directory: make the directory first"));
+  EXPECT_THAT(problem("file/file"), HasSubstr("Not a directory: a part of the path is a file"));
+  std::filesystem::create_symlink("nowhere", path("dangling"));
+  try {
+    disk::make_directory(path("dangling"));
+    FAIL() << "it was made";
+  } catch (const ResourceError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("dangling: File exists: it may be a link to nothing; remove it"));
+  }
+}
+
 TEST_F(AtomicFileTest, AReadOnlyDirectoryIsAResourceError) {
   write_file_atomically(path("file"), "the old one");
   ::chmod(dir_.c_str(), 0555);
