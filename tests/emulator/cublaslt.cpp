@@ -459,6 +459,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   if (handle == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
   *returned = 0;
   if (requested < 1) return CUBLAS_STATUS_INVALID_VALUE;
+  // The library of CUDA 13.3 looks at the context here, which a capture forbids.
+  if (refuse_in_capture() != cudaSuccess) return CUBLAS_STATUS_INTERNAL_ERROR;
   Problem p{*desc, *a, *b, *c, *d};
   if (const cublasStatus_t status = check(p)) return status;
   if (has(settings().refused, desc->epilogue)) return CUBLAS_STATUS_NOT_SUPPORTED;

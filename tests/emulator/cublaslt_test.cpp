@@ -87,13 +87,16 @@ struct Product {
     EXPECT_EQ(cublasLtMatmulDescSetAttribute(desc, attribute, &value, sizeof value), CUBLAS_STATUS_SUCCESS);
   }
 
-  cublasStatus_t multiply(cudaStream_t stream = nullptr) {
-    cublasLtMatmulHeuristicResult_t chosen;
+  cublasStatus_t choose() {
     int found = 0;
-    if (const cublasStatus_t s =
-            cublasLtMatmulAlgoGetHeuristic(handle, desc, a_layout.layout, b_layout.layout, d_layout.layout,
-                                           d_layout.layout, preference, 1, &chosen, &found))
-      return s;
+    return cublasLtMatmulAlgoGetHeuristic(handle, desc, a_layout.layout, b_layout.layout, d_layout.layout,
+                                          d_layout.layout, preference, 1, &chosen, &found);
+  }
+  cublasStatus_t multiply() {
+    if (const cublasStatus_t s = choose()) return s;
+    return launch(nullptr);
+  }
+  cublasStatus_t launch(cudaStream_t stream) const {
     const float alpha = 0.5f, beta = 0.25f;
     return cublasLtMatmul(handle, desc, &alpha, a.get(), a_layout.layout, b.get(), b_layout.layout, &beta, d.get(),
                           d_layout.layout, d.get(), d_layout.layout, &chosen.algo, nullptr, 0, stream);
@@ -164,6 +167,7 @@ struct Product {
   cublasLtHandle_t handle = nullptr;
   cublasLtMatmulDesc_t desc = nullptr;
   cublasLtMatmulPreference_t preference = nullptr;
+  cublasLtMatmulHeuristicResult_t chosen = {};
   std::vector<In> a_values = numbers<In>(200, 1), b_values = numbers<In>(160, 2);
   std::vector<Out> d_before = numbers<Out>(80, 3), bias_before = numbers<Out>(16, 4);
   std::vector<uint8_t> mask = std::vector<uint8_t>(kAuxLd * kN * kBatches / 8, 0b01101001);
@@ -275,8 +279,9 @@ TEST(CublasLt, IsCapturedLikeAKernel) {
   cudaGraph_t graph;
   cudaGraphExec_t exec;
   ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(p.choose(), CUBLAS_STATUS_SUCCESS);
   ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
-  ASSERT_EQ(p.multiply(stream), CUBLAS_STATUS_SUCCESS);
+  ASSERT_EQ(p.launch(stream), CUBLAS_STATUS_SUCCESS);
   ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
   EXPECT_EQ(p.d.values(), p.d_before);
   ASSERT_EQ(cudaGraphInstantiate(&exec, graph), cudaSuccess);
@@ -285,6 +290,18 @@ TEST(CublasLt, IsCapturedLikeAKernel) {
   EXPECT_EQ(p.d.values(), eager.d.values());
   ASSERT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
   ASSERT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+}
+
+TEST(CublasLt, ChoosesNothingWhileAStreamIsCaptured) {
+  Product<float, float> p(false, false, CUBLASLT_EPILOGUE_DEFAULT);
+  cudaStream_t stream;
+  cudaGraph_t graph;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(p.choose(), CUBLAS_STATUS_INTERNAL_ERROR);
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(p.choose(), CUBLAS_STATUS_SUCCESS);
   ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
 }
 
