@@ -51,7 +51,7 @@ BenchReport bench_cpu(const Config& config, const BenchOptions& options) {
   Diagnostics diagnostics;
   Graph graph = build_model(config, rows, ModelUse::training, diagnostics);
   diagnostics.throw_if_errors();
-  const int shards = static_cast<int>(config.train.logical_shards.value_or(8));
+  const int shards = config.train.shards(false);
   const int steps = static_cast<int>(options.steps.value_or(kSteps));
   require_room(config, graph, rows, threads, shards);
   ThreadPool pool(threads);

@@ -127,8 +127,7 @@ int plan(const Options& options) {
   const bool accelerated =
       options.device == "cuda" || (options.device.empty() && config.train.device == DeviceKind::cuda);
   auto [rows, data] = survey(config, options, threads);
-  JobSize size{threads, static_cast<int>(config.train.logical_shards.value_or(accelerated ? 1 : 8)), std::move(data),
-               accelerated};
+  JobSize size{threads, config.train.shards(accelerated), std::move(data), accelerated};
 
   Diagnostics diagnostics;
   const int64_t shard = (config.train.batch_size + size.logical_shards - 1) / size.logical_shards;

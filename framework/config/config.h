@@ -282,10 +282,12 @@ struct TrainConfig {
   Shuffle shuffle;
   CheckpointConfig checkpoint;
   std::optional<std::string> init_from;
-  std::optional<int64_t> logical_shards;  ///< a power of two; unset: 8 on CPU, the world size on CUDA
+  std::optional<int64_t> logical_shards;  ///< a power of two; unset: see shards()
   std::optional<int64_t> threads;         ///< unset: every core, see host_threads()
   std::optional<ByteSize> memory;         ///< unset: what the machine or its control group allows
   int host_threads() const;
+  /// Parts of a batch that are summed in a fixed order. One process on an accelerator sums a batch as a whole.
+  int shards(bool accelerated) const;
   void fields(Fields& f);
   void check(const Node& node, Diagnostics& diagnostics) const;
 };

@@ -322,6 +322,10 @@ void TrainConfig::fields(Fields& f) {
 
 int TrainConfig::host_threads() const { return static_cast<int>(threads.value_or(host_cores())); }
 
+int TrainConfig::shards(bool accelerated) const {
+  return static_cast<int>(logical_shards.value_or(accelerated ? 1 : 8));
+}
+
 void TrainConfig::check(const Node& node, Diagnostics& d) const {
   if (logical_shards && (*logical_shards & (*logical_shards - 1)) != 0)
     d.error(Code::out_of_bounds, node.find("logical_shards")->at,

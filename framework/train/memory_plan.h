@@ -30,7 +30,7 @@ DataSize data_size(const Config& config, const Dataset& data);
 /// How a job is laid out over threads.
 struct JobSize {
   int threads = 1;
-  int logical_shards = 8;
+  int logical_shards = 1;
   DataSize data;
   bool accelerated = false;  ///< steps and scores run elsewhere: the host holds weights, state and batches
 };

@@ -14,7 +14,7 @@ struct RunState {
   int64_t step = 0;    ///< steps done
   int64_t epoch = 0;   ///< of the next sample
   int64_t sample = 0;  ///< position in the epoch of the next sample
-  int64_t logical_shards = 8;
+  int64_t logical_shards = 1;
   std::string device = "cpu";  ///< "cpu", or what tells accelerators and their libraries apart
   std::optional<double> best;  ///< value of eval.best at best_step
   int64_t best_step = 0;

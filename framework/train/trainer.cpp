@@ -55,11 +55,6 @@ void check_same_config(const Config& config, const std::string& before, const st
                   fmt::join(found, "; ")));
 }
 
-/// One process on an accelerator sums a batch as a whole.
-int64_t default_shards(const Config& config) {
-  return config.train.logical_shards.value_or(wants_accelerator(config) ? 1 : 8);
-}
-
 /// Thrown where a signal cuts an evaluation short.
 struct Stopped {};
 
@@ -96,10 +91,11 @@ std::string device_text(const std::string& device) {
 
 /// Predicts what the job takes and refuses one that does not fit.
 MemoryPlan checked_memory(const Config& config, const DataSize& data, const Graphs& graphs, int threads) {
-  const int64_t shards = default_shards(config);
+  const bool accelerated = wants_accelerator(config);
+  const int shards = config.train.shards(accelerated);
   const int64_t rows = (config.train.batch_size + shards - 1) / shards;
   MemoryPlan plan = plan_memory(config, make_plan(graphs.training, rows), make_plan(graphs.scoring, Forward::kBlock),
-                                {threads, static_cast<int>(shards), data, wants_accelerator(config)});
+                                {threads, shards, data, accelerated});
   require_memory(plan, memory_budget(config));
   return plan;
 }
@@ -125,7 +121,7 @@ class Trainer {
                                    data_size_.ids_per_row, options.launch})),
         evaluator_(config, device_->forward(), pool_),
         checkpoints_(dir.checkpoints(), static_cast<int>(config.train.checkpoint.keep)) {
-    state_.logical_shards = default_shards(config);
+    state_.logical_shards = config.train.shards(wants_accelerator(config));
     state_.device = device_->name() == "cpu" ? device_->name() : device_->environment();
     state_.config = resolved_yaml(config);
     for (const Part part : {Part::train, Part::valid, Part::test})
