@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <string_view>
@@ -23,8 +22,9 @@ namespace {
 
 constexpr std::string_view kTablePrefix = "embedding/", kVocabPrefix = "vocab.";
 
-bool is_weight(const std::string& name) {
-  return !name.starts_with(kVocabPrefix) && !name.starts_with('#');  // `#`: an optimiser's state
+std::vector<TensorSource> weights_of(std::vector<TensorSource> tensors) {
+  std::erase_if(tensors, [](const TensorSource& tensor) { return tensor.name.starts_with(kVocabPrefix); });
+  return tensors;
 }
 
 WarmSource from_bundle(const std::string& path) {
@@ -33,8 +33,7 @@ WarmSource from_bundle(const std::string& path) {
   source.layouts = weight_layouts(graph_from_json(bundle.graph), source.transforms);
   read_vocabularies(
       source.transforms, [&](const std::string& name) { return bundle.find(name); }, path);
-  std::copy_if(bundle.tensors.begin(), bundle.tensors.end(), std::back_inserter(source.weights),
-               [](const TensorSource& tensor) { return is_weight(tensor.name); });
+  source.weights = weights_of(bundle.tensors);
   return source;
 }
 
@@ -55,7 +54,7 @@ WarmSource from_checkpoint(const Checkpoint& checkpoint) {
   const auto memory = std::make_shared<std::vector<std::unique_ptr<std::byte[]>>>();
   std::vector<TensorSource> all;
   for (const TensorEntry& entry : checkpoint.tensors().tensors()) {
-    if (entry.name.starts_with('#')) continue;
+    if (entry.name.starts_with('#')) continue;  // an optimiser's state
     memory->push_back(std::make_unique_for_overwrite<std::byte[]>(entry.bytes()));
     checkpoint.tensors().read(entry, memory->back().get());
     all.push_back({entry.name, entry.dtype, entry.shape, memory->back().get()});
@@ -67,8 +66,7 @@ WarmSource from_checkpoint(const Checkpoint& checkpoint) {
   };
   read_vocabularies(source.transforms, find, checkpoint.path());
   source.layouts = layouts_of(state.config, source);
-  std::copy_if(all.begin(), all.end(), std::back_inserter(source.weights),
-               [](const TensorSource& tensor) { return is_weight(tensor.name); });
+  source.weights = weights_of(all);
   return source;
 }
 
@@ -92,7 +90,7 @@ std::string misfit(const FeatureTransforms& before, const FeatureTransforms& now
   const TableTransform *a = find_table(before, name), *b = find_table(now, name);
   if (!a || !b) return "no table of features";
   if (a->ids != b->ids) return "its ids are made another way";
-  if (a->ids == IdKind::bucket && boundaries(before, name) != boundaries(now, name)) return "other boundaries";
+  if (boundaries(before, name) != boundaries(now, name)) return "other boundaries";
   return "";
 }
 

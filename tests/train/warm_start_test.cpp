@@ -188,6 +188,8 @@ TEST(WarmStart, ChangesAreToldOnceWithTheirWidths) {
   };
   EXPECT_THAT(partly({{{"a", 2}, {"b", 1}}, {{"x", 1}}}, {3, 1}, {{{"a", 3}, {"b", 1}}, {{"x", 1}}}, {4, 1}),
               ElementsAre("w (without a [2]; new a [3])"));
+  EXPECT_THAT(partly({{{"a", 2}, {"b", 1}}, {{"x", 1}}}, {3, 1}, {{{"b", 1}, {"a", 2}}, {{"x", 1}}}, {3, 1}),
+              ElementsAre("w (in another order)"));
   EXPECT_THAT(partly({{{"a", 1}, {"b", 1}}, {{"a", 1}, {"b", 1}}}, {2, 2}, {{{"a", 1}}, {{"a", 1}}}, {1, 1}),
               ElementsAre("w (without b)"));
 }
