@@ -211,17 +211,13 @@ class ModelBuilder {
   }
 
   std::vector<double> loss_parameters(const LossConfig& loss, const LossInfo& info) {
-    const Node node = to_node(loss);
     std::vector<double> values;
-    for (const LossParameter& parameter : info.parameters) {
-      const Node* given = node.find(parameter.name);
-      values.push_back(given ? given->as_double().value_or(parameter.otherwise) : parameter.otherwise);
-    }
+    for (const Parameter& p : info.parameters) values.push_back(loss.numbers.get(loss.type, p.name, p.otherwise));
     return values;
   }
 
   void add_loss(const Task& task, size_t index) {
-    const LossInfo* info = find_loss(enum_name(task.loss->type));
+    const LossInfo* info = find_loss(task.loss->type);
     MTRANK_ASSERT(info);
     Builder::Scope scope(builder_, task.name);
     ValueId logit = logits_[index];
@@ -244,7 +240,7 @@ class ModelBuilder {
 
   ValueId prediction(const Task& task, size_t index) {
     Builder::Scope scope(builder_, task.name);
-    const LossInfo* info = find_loss(enum_name(task.loss->type));
+    const LossInfo* info = find_loss(task.loss->type);
     return info->binary ? sigmoid(builder_, logits_[index], "prediction") : logits_[index];
   }
 

@@ -29,6 +29,7 @@ std::vector<FieldInfo> fields_of(const std::vector<FieldInfo>& section, const st
     if (!applies(field, type)) continue;
     out.push_back(field);
     out.back().applies_to.clear();
+    out.back().other_defaults.clear();
   }
   return out;
 }
@@ -76,7 +77,7 @@ ReferencePage losses() {
                             loss.summary,
                             std::string(loss.summary) + "\n" + output,
                             {},
-                            fields_of(describe_fields<LossConfig>(), loss.name)});
+                            fields_of(describe_fields(LossConfig{.type = loss.name, .numbers = {}}), loss.name)});
   }
   return page;
 }
@@ -91,8 +92,10 @@ std::string used_for(OptimizerUse use) {
 std::vector<FieldInfo> optimizer_fields(const OptimizerInfo& one) {
   const std::string name(one.name);
   std::vector<FieldInfo> dense, tables;
-  if (serves(one.use, OptimizerUse::dense)) dense = fields_of(describe_fields<DenseOptimizer>(), name);
-  if (serves(one.use, OptimizerUse::tables)) tables = fields_of(describe_fields<SparseOptimizer>(), name);
+  if (serves(one.use, OptimizerUse::dense))
+    dense = fields_of(describe_fields(DenseOptimizer{.type = name, .numbers = {}}), name);
+  if (serves(one.use, OptimizerUse::tables))
+    tables = fields_of(describe_fields(SparseOptimizer{.type = name, .numbers = {}}), name);
   if (dense.empty()) return tables;
   if (tables.empty()) return dense;
   const auto has = [](const std::vector<FieldInfo>& fields, const std::string& key) {

@@ -393,7 +393,7 @@ void finish_config(Config& config) {
     const Label* label = config.label(task.label);
     const bool number = label && label->type == LabelType::regression;
     (number ? regression : binary) = true;
-    if (!task.loss) task.loss.emplace().type = number ? LossType::mse : LossType::bce;
+    if (!task.loss) task.loss.emplace().type = number ? "mse" : "bce";
   }
   for (Table& table : config.tables)
     if (!table.optimizer) table.optimizer = config.train.sparse_optimizer;

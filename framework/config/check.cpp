@@ -288,17 +288,16 @@ class Checker {
     for (const Task& task : c_.tasks) {
       const Label* label = use_label(task.label) ? c_.label(task.label) : nullptr;
       const bool number = label && label->type == LabelType::regression;
-      const bool loss_of_binary = task.loss && (task.loss->type == LossType::bce || task.loss->type == LossType::focal);
-      if (number && loss_of_binary)
+      const Choice* loss = task.loss ? find_choice(loss_choices(), task.loss->type) : nullptr;
+      if (number && loss && loss->binary)
         d_.error(Code::impossible_setting, setting(task, "loss"),
-                 std::string("the loss ") + enum_name(task.loss->type) + " needs a 0/1 label, `" + label->name +
-                     "` is a regression label",
-                 "use mse or huber");
-      if (label && !number && task.loss && !loss_of_binary)
-        d_.error(Code::impossible_setting, setting(task, "loss"),
-                 std::string("the loss ") + enum_name(task.loss->type) + " is for numbers, `" + label->name +
-                     "` is a 0/1 label",
-                 "use bce or focal, or make it a number: labels: {" + label->name + ": {type: regression}}");
+                 "the loss " + task.loss->type + " needs a 0/1 label, `" + label->name + "` is a regression label",
+                 "use " + loss_names(false));
+      if (label && !number && loss && !loss->binary)
+        d_.error(
+            Code::impossible_setting, setting(task, "loss"),
+            "the loss " + task.loss->type + " is for numbers, `" + label->name + "` is a 0/1 label",
+            "use " + loss_names(true) + ", or make it a number: labels: {" + label->name + ": {type: regression}}");
       if (task.only_when) check_only_when(task, label);
       if (task.trained_as) check_trained_as(task, number);
     }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "framework/config/choices.h"
 #include "framework/config/expression.h"
 #include "framework/config/fields.h"
 #include "framework/config/node.h"
@@ -23,8 +24,6 @@ namespace mtrank {
 
 // ---- data ----------------------------------------------------------------------------------------------------------
 
-enum class FileFormat { automatic, csv, tsv };
-MTRANK_ENUM(FileFormat, "auto", "csv", "tsv")
 enum class OnBadRow { error, skip };
 MTRANK_ENUM(OnBadRow, "error", "skip")
 enum class Correct { weight, logit, none };
@@ -66,9 +65,9 @@ struct DataConfig {
   std::vector<std::string> train, valid, test;  ///< paths and globs
   std::vector<std::string> files;               ///< instead of the three: one set, cut by `split`
   std::optional<Split> split;
-  FileFormat format = FileFormat::automatic;
-  std::optional<bool> header;  ///< unset: there is one unless `columns` names them
-  std::string delimiter;       ///< one byte; "" = by the format
+  std::string format = "auto";  ///< or a row of readers.def
+  std::optional<bool> header;   ///< unset: there is one unless `columns` names them
+  std::string delimiter;        ///< one byte; "" = by the format
   Columns columns;
   bool trim = false;
   std::vector<std::string> missing = {""};
@@ -98,18 +97,13 @@ struct Label {
   void fields(Fields& f);
 };
 
-enum class SparseKind { sgd, adagrad, rowwise_adagrad, adam, ftrl };
-MTRANK_ENUM(SparseKind, "sgd", "adagrad", "rowwise_adagrad", "adam", "ftrl")
-
 struct SparseOptimizer {
-  SparseKind type = SparseKind::adam;
+  std::string type = "adam";  ///< a row of optimizers.def that serves tables
   double lr = 1e-3;
-  bool lazy = true;  ///< adam: only the rows a batch touched; otherwise every row decays each step
-  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  double initial_accumulator = 0;
   double weight_decay = 0;
-  double l1 = 0, l2 = 0, beta = 1;  ///< ftrl
+  ChoiceNumbers numbers;
   void fields(Fields& f);
+  void check(const Node& node, Diagnostics& diagnostics) const;
 };
 
 enum class IdSpace { hash, vocab, integer };
@@ -195,16 +189,9 @@ struct Layer {
   static const char* type_name() { return "layer"; }
 };
 
-enum class LossType { bce, focal, mse, huber };
-MTRANK_ENUM(LossType, "bce", "focal", "mse", "huber")
-
 struct LossConfig {
-  LossType type = LossType::bce;
-  double pos_weight = 1;       ///< bce
-  double label_smoothing = 0;  ///< bce: y becomes y (1 - s) + s / 2
-  double gamma = 2;            ///< focal
-  double alpha = 0.25;         ///< focal: weight of positives, 1 - alpha of negatives
-  double delta = 1;            ///< huber
+  std::string type = "bce";  ///< a row of losses.def
+  ChoiceNumbers numbers;
   void fields(Fields& f);
 };
 
@@ -226,21 +213,16 @@ enum class DeviceKind { automatic, cpu, cuda };
 MTRANK_ENUM(DeviceKind, "auto", "cpu", "cuda")
 enum class Precision { fp32, tf32, bf16 };
 MTRANK_ENUM(Precision, "fp32", "tf32", "bf16")
-enum class DenseKind { sgd, adagrad, adam, adamw };
-MTRANK_ENUM(DenseKind, "sgd", "adagrad", "adam", "adamw")
 enum class ScheduleKind { constant, step, linear, cosine };
 MTRANK_ENUM(ScheduleKind, "constant", "step", "linear", "cosine")
 enum class ShuffleMode { automatic, none };
 MTRANK_ENUM(ShuffleMode, "auto", "none")
 
 struct DenseOptimizer {
-  DenseKind type = DenseKind::adam;
+  std::string type = "adam";  ///< a row of optimizers.def that serves dense weights
   double lr = 1e-3;
-  double momentum = 0;
-  bool nesterov = false;
-  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  double initial_accumulator = 0;
   double weight_decay = 0;  ///< adamw: decoupled; the others add it to the gradient
+  ChoiceNumbers numbers;
   void fields(Fields& f);
   void check(const Node& node, Diagnostics& diagnostics) const;
 };

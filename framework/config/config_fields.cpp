@@ -100,7 +100,9 @@ void DataConfig::fields(Fields& f) {
   f("test", test, "files evaluated once, last");
   f("files", files, "one set instead of the three, cut by `split`");
   f("split", split, "how `files` is cut; what is not held out is trained on");
-  f("format", format, "auto goes by the extension; .gz and .zst are read as they are");
+  std::vector<std::string> formats = file_formats();
+  formats.insert(formats.begin(), "auto");
+  f("format", format, "auto goes by the extension; .gz and .zst are read as they are").one_of(formats);
   f("header", header, "whether the first line names the columns").unset("auto");
   f("delimiter", delimiter, "one character; by the format when empty");
   f("columns", columns,
@@ -155,24 +157,25 @@ void Label::fields(Fields& f) {
       .unset("auto");
 }
 
-void SparseOptimizer::fields(Fields& f) {
-  const bool adam = type == SparseKind::adam, ftrl = type == SparseKind::ftrl;
-  const bool adagrad = type == SparseKind::adagrad || type == SparseKind::rowwise_adagrad;
-  f("type", type, "update rule; rowwise_adagrad keeps one accumulator a row").selects();
-  f("lr", lr, "learning rate").above(0).max(1000);
-  f("lazy", lazy, "touch only the rows of the batch; otherwise every row is updated each step").only_if(adam);
-  f("beta1", beta1, "decay of the mean").min(0).below(1).only_if(adam);
-  f("beta2", beta2, "decay of the mean square").min(0).below(1).only_if(adam);
-  f("eps", eps, "added to the root").min(0).max(1e6).only_if(adam || adagrad);
-  f("initial_accumulator", initial_accumulator, "where the sum of squares starts")
-      .min(0)
-      .max(1e10)
-      .only_if(adagrad || ftrl);
-  f("weight_decay", weight_decay, "times the row, added to its gradient").min(0).max(1e9).only_if(!ftrl);
-  f("l1", l1, "makes rows exactly zero").min(0).max(1e6).only_if(ftrl);
-  f("l2", l2, "shrinks rows").min(0).max(1e6).only_if(ftrl);
-  f("beta", beta, "added to the root of the sum of squares").min(0).max(1e6).only_if(ftrl);
+namespace {
+
+void check_nesterov(const Node& node, const std::string& type, const ChoiceNumbers& numbers, Diagnostics& d) {
+  if (numbers.get(type, "nesterov", 0) != 0 && numbers.get(type, "momentum", 0) == 0)
+    d.error(Code::impossible_setting, node.find("nesterov")->at, "`nesterov` needs a `momentum` above 0");
 }
+
+}  // namespace
+
+void SparseOptimizer::fields(Fields& f) {
+  f("type", type, "update rule; rowwise_adagrad keeps one accumulator a row")
+      .one_of(choice_names(table_optimizer_choices()))
+      .selects();
+  f("lr", lr, "learning rate").above(0).max(1000);
+  numbers.fields(f, table_optimizer_choices(), type);
+  f("weight_decay", weight_decay, "times the row, added to its gradient").min(0).max(1e9).only_if(type != "ftrl");
+}
+
+void SparseOptimizer::check(const Node& node, Diagnostics& d) const { check_nesterov(node, type, numbers, d); }
 
 void Table::fields(Fields& f) {
   const bool vocab = ids == IdSpace::vocab;
@@ -237,13 +240,9 @@ void Feature::check(const Node& node, Diagnostics& d) const {
 // ---- tasks
 
 void LossConfig::fields(Fields& f) {
-  const bool bce = type == LossType::bce, focal = type == LossType::focal;
-  f("type", type, "bce and focal for 0/1 labels, mse and huber for numbers").selects();
-  f("pos_weight", pos_weight, "weight of positives").above(0).only_if(bce);
-  f("label_smoothing", label_smoothing, "s: y becomes y (1 - s) + s / 2").min(0).below(1).only_if(bce);
-  f("gamma", gamma, "how much easy rows count less").min(0).only_if(focal);
-  f("alpha", alpha, "weight of positives; 1 - alpha of negatives").above(0).below(1).only_if(focal);
-  f("delta", delta, "where the square becomes a line").above(0).only_if(type == LossType::huber);
+  static const std::string help = loss_names(true) + " for 0/1 labels, " + loss_names(false) + " for numbers";
+  f("type", type, help.c_str()).one_of(choice_names(loss_choices())).selects();
+  numbers.fields(f, loss_choices(), type);
 }
 
 void Task::fields(Fields& f) {
@@ -260,24 +259,15 @@ void Task::fields(Fields& f) {
 // ---- train, eval, outputs
 
 void DenseOptimizer::fields(Fields& f) {
-  const bool sgd = type == DenseKind::sgd, adagrad = type == DenseKind::adagrad, adam = !sgd && !adagrad;
-  f("type", type, "update rule").selects();
+  f("type", type, "update rule").one_of(choice_names(dense_optimizer_choices())).selects();
   f("lr", lr, "learning rate").above(0).max(1000);
-  f("momentum", momentum, "share of the last step that is kept").min(0).below(1).only_if(sgd);
-  f("nesterov", nesterov, "look ahead along the momentum").only_if(sgd);
-  f("beta1", beta1, "decay of the mean").min(0).below(1).only_if(adam);
-  f("beta2", beta2, "decay of the mean square").min(0).below(1).only_if(adam);
-  f("eps", eps, "added to the root").min(0).max(1e6).only_if(adam || adagrad);
-  f("initial_accumulator", initial_accumulator, "where the sum of squares starts").min(0).max(1e10).only_if(adagrad);
+  numbers.fields(f, dense_optimizer_choices(), type);
   f("weight_decay", weight_decay, "times the parameter, added to its gradient; adamw: taken off the parameter")
       .min(0)
       .max(1e9);
 }
 
-void DenseOptimizer::check(const Node& node, Diagnostics& d) const {
-  if (nesterov && momentum == 0)
-    d.error(Code::impossible_setting, node.find("nesterov")->at, "`nesterov` needs a `momentum` above 0");
-}
+void DenseOptimizer::check(const Node& node, Diagnostics& d) const { check_nesterov(node, type, numbers, d); }
 
 void Schedule::fields(Fields& f) {
   const bool decays = type == ScheduleKind::linear || type == ScheduleKind::cosine, step = type == ScheduleKind::step;

@@ -160,8 +160,10 @@ std::vector<std::string> choices_of(const Row& row) {
   return out;
 }
 
-/// The choices of the selector for which `row` applies, "" when it always does.
-std::string applies_to(void* object, const detail::StructInfo& info, const std::string& row) {
+/// The choices of the selector for which `row` applies, "" when it always does. `others` gets
+/// those for which its value is not `value`: "b: 2".
+std::string applies_to(void* object, const detail::StructInfo& info, const std::string& row, const Node& value = {},
+                       std::string* others = nullptr) {
   const Fields now = collect(object, info);
   const Row* selector = selector_of(now);
   if (!selector) return {};
@@ -173,10 +175,13 @@ std::string applies_to(void* object, const detail::StructInfo& info, const std::
     selector->type->parse(Node::scalar(choice), selector->value, *selector, ignored);
     const Fields fields = collect(object, info);
     const Row* found = find_row(fields, row);
-    if (found && found->applies)
+    if (found && found->applies) {
       names += (names.empty() ? "" : ", ") + choice;
-    else
+      const Node own = found->type->dump(found->value);
+      if (others && own.is_scalar() && !own.same_value(value)) *others += ", " + choice + ": " + own.text;
+    } else {
       always = false;
+    }
   }
   selector->type->parse(before, selector->value, *selector, ignored);
   return always ? std::string() : names;
@@ -271,14 +276,16 @@ Node dump_struct(void* object, const StructInfo& info) {
 std::vector<FieldInfo> describe_struct(void* object, const StructInfo& info) {
   std::vector<FieldInfo> out;
   for (const Row& row : collect(object, info).rows) {
+    const Node value = row.type->dump(row.value);
+    std::string others;
     FieldInfo field{row.name,
                     row.type->name(row),
                     {},
                     row.bounds(),
                     row.help,
-                    applies_to(object, info, row.name),
+                    applies_to(object, info, row.name, value, &others),
                     row.type->children()};
-    const Node value = row.type->dump(row.value);
+    field.other_defaults = others;
     if (row.is_required)
       field.default_text = "required";
     else if (value.is_null())
@@ -403,7 +410,8 @@ void add_rows(const std::vector<FieldInfo>& fields, const std::string& prefix, s
     if (!field.bounds.empty()) help += "; " + field.bounds;
     if (!field.applies_to.empty()) help += " (" + field.applies_to + ")";
     out += "| `" + prefix + field.name + "` | " + cell(field.type) + " | " +
-           (field.default_text.empty() ? "" : "`" + cell(field.default_text) + "`") + " | " + cell(help) + " |\n";
+           (field.default_text.empty() ? "" : "`" + cell(field.default_text) + "`" + cell(field.other_defaults)) +
+           " | " + cell(help) + " |\n";
     add_rows(field.children, prefix + field.name + ".", out);
   }
 }

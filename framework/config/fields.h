@@ -119,6 +119,7 @@ struct FieldInfo {
   std::string name, type, default_text, bounds, help;
   std::string applies_to;  ///< "adam, adamw" where only some choices of the selector have it
   std::vector<FieldInfo> children;
+  std::string other_defaults = {};  ///< ", adagrad: 1": of choices that have another
 };
 
 namespace detail {
@@ -350,10 +351,9 @@ Node to_node(const T& value) {
   return detail::dump_struct(const_cast<T*>(&value), detail::struct_info<T>());
 }
 
-/// The rows of a struct for the docs, defaults taken from a default-constructed T.
+/// The rows of a struct for the docs, defaults taken from `object`.
 template <class T>
-std::vector<FieldInfo> describe_fields() {
-  T object{};
+std::vector<FieldInfo> describe_fields(T object = {}) {
   return detail::describe_struct(&object, detail::struct_info<T>());
 }
 

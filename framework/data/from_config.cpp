@@ -106,8 +106,7 @@ static_assert(static_cast<int>(FeatureKind::dense) == static_cast<int>(FeatureTy
 
 ReadOptions read_options(const Config& config) {
   ReadOptions out;
-  if (config.data.format == FileFormat::csv) out.format = "csv";
-  if (config.data.format == FileFormat::tsv) out.format = "tsv";
+  if (config.data.format != "auto") out.format = config.data.format;
   if (!config.data.delimiter.empty()) out.delimiter = config.data.delimiter[0];
   out.trim = config.data.trim;
   out.columns = config.data.columns.names;

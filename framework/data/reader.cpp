@@ -2,12 +2,18 @@
 
 #include <algorithm>
 
+#include "framework/config/choices.h"
 #include "framework/core/error.h"
 #include "framework/core/fs.h"
-#include "framework/data/csv_reader.h"
 #include "framework/data/mtb_directory.h"
 
 namespace mtrank {
+
+#define MTRANK_READER(name, ending, delimiter, open) \
+  std::unique_ptr<Reader> open(const std::string&, const ReadOptions&);
+#include "framework/data/readers.def"
+#undef MTRANK_READER
+
 namespace {
 
 struct Format {
@@ -24,7 +30,7 @@ constexpr Format kFormats[] = {
 
 std::string known_formats() {
   std::string names;
-  for (const auto& format : kFormats) names += (names.empty() ? "" : ", ") + std::string(format.name);
+  for (const std::string& name : file_formats()) names += (names.empty() ? "" : ", ") + name;
   return names;
 }
 
@@ -86,6 +92,15 @@ std::string missing_column(const std::string& wanted, const std::vector<std::str
 }
 
 }  // namespace
+
+const std::vector<std::string>& file_formats() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const Format& format : kFormats) list.emplace_back(format.name);
+    return list;
+  }();
+  return names;
+}
 
 std::string shown_value(std::string_view value) {
   constexpr size_t kMost = 80;

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "framework/config/choices.h"
 #include "framework/core/error.h"
 #include "framework/embedding/optimizer_kernels.h"
 
@@ -31,9 +32,29 @@ const OptimizerInfo& optimizer_for(std::string_view name, OptimizerUse use) {
                     known);
 }
 
+std::vector<Choice> choices_of(OptimizerUse use) {
+  std::vector<Choice> choices;
+  for (const OptimizerInfo& info : kOptimizers) {
+    if (!serves(info.use, use)) continue;
+    Choice& choice = choices.emplace_back(Choice{info.name, {}});
+    for (const OptimizerParameter& p : info.parameters)
+      if (serves(p.use, use)) choice.parameters.push_back(p);
+  }
+  return choices;
+}
+
 }  // namespace
 
 std::span<const OptimizerInfo> optimizer_registry() { return kOptimizers; }
+
+const std::vector<Choice>& dense_optimizer_choices() {
+  static const std::vector<Choice> choices = choices_of(OptimizerUse::dense);
+  return choices;
+}
+const std::vector<Choice>& table_optimizer_choices() {
+  static const std::vector<Choice> choices = choices_of(OptimizerUse::tables);
+  return choices;
+}
 
 const OptimizerInfo* find_optimizer(std::string_view name) {
   for (const OptimizerInfo& info : kOptimizers)
@@ -63,10 +84,10 @@ void OptimizerSettings::set(std::string_view name, double value) {
   }
   for (size_t i = 0; i < info_->parameters.size(); ++i) {
     const OptimizerParameter& p = info_->parameters[i];
-    if (p.name != name || !serves(p.use, use_)) continue;
-    if (!(value >= p.low && value <= p.high))
-      throw ConfigError(what + " is " + std::to_string(value) + ", expected " + std::to_string(p.low) + " to " +
-                        std::to_string(p.high));
+    if (name != p.name || !serves(p.use, use_)) continue;
+    if (!p.range.holds(value))
+      throw ConfigError(what + " is " + std::to_string(value) + ", expected " + std::to_string(p.range.low) + " to " +
+                        std::to_string(p.range.high));
     values_[i] = value;
     return;
   }

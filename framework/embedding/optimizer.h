@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "framework/core/host_device.h"
+#include "framework/core/parameter.h"
 
 /// Optimisers, written once for dense weights and for embedding tables, for the CPU and for CUDA. A new one is a header
 /// in optimizers/ and its row in optimizers.def.
@@ -23,11 +24,8 @@ constexpr bool serves(OptimizerUse offered, OptimizerUse wanted) {
   return (static_cast<int>(offered) & static_cast<int>(wanted)) != 0;
 }
 
-/// A number an optimiser takes; flags are 0 or 1.
-struct OptimizerParameter {
-  std::string_view name;
-  double otherwise, low, high;  ///< default and bounds
-  std::string_view help;
+/// A number an optimiser takes.
+struct OptimizerParameter : Parameter {
   OptimizerUse use = OptimizerUse::both;
 };
 

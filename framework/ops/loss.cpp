@@ -1,5 +1,6 @@
 #include "framework/ops/loss.h"
 
+#include "framework/config/choices.h"
 #include "framework/core/error.h"
 #include "framework/core/reduce.h"
 #include "framework/graph/autodiff.h"
@@ -22,6 +23,16 @@ const LossInfo* find_loss(std::string_view name) {
   for (const LossInfo& info : kLosses)
     if (name == info.name) return &info;
   return nullptr;
+}
+
+const std::vector<Choice>& loss_choices() {
+  static const std::vector<Choice> choices = [] {
+    std::vector<Choice> list;
+    for (const LossInfo& info : kLosses)
+      list.push_back({info.name, {info.parameters.begin(), info.parameters.end()}, info.binary});
+    return list;
+  }();
+  return choices;
 }
 
 void loss(Builder& builder, const std::string& type, std::span<const double> parameters, const std::string& task,

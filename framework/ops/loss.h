@@ -14,7 +14,7 @@ struct LossInfo {
   const char* name;
   const char* summary;
   bool binary;  ///< its prediction is σ(z), else z
-  std::span<const LossParameter> parameters;
+  std::span<const Parameter> parameters;
 };
 std::span<const LossInfo> all_losses();
 /// Null where there is none of that name.

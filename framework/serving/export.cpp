@@ -17,7 +17,7 @@ std::string tasks_json(const Config& config) {
   Json json = Json::array();
   for (const Task& task : config.tasks) {
     Json one = {{"name", task.name}, {"label", task.label}, {"weight", task.weight}};
-    if (task.loss) one["loss"] = enum_name(task.loss->type);
+    if (task.loss) one["loss"] = task.loss->type;
     if (task.only_when) one["only_when"] = task.only_when->text();
     if (task.trained_as) one["trained_as"] = task.trained_as->text();
     json.push_back(std::move(one));

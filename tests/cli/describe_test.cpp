@@ -43,9 +43,10 @@ TEST(Describe, EveryLayerHasAFormulaItsKeysAndExamples) {
 TEST(Describe, BoundsAreThoseOfTheConfig) {
   const std::string adam = run_mtrank({"describe", "adam"}).out, sgd = run_mtrank({"describe", "sgd"}).out;
   const std::string bce = run_mtrank({"describe", "bce"}).out;
-  EXPECT_THAT(adam, HasSubstr("decay of the mean square; in [0, 1)"));
+  EXPECT_THAT(adam, HasSubstr("decay of the mean of its square; in [0, 1)"));
   EXPECT_THAT(adam, HasSubstr("lazy          true"));
-  EXPECT_THAT(sgd, HasSubstr("in [0, 1) (dense weights)"));
+  EXPECT_THAT(sgd, HasSubstr("0 keeps no state; in [0, 1)"));
+  EXPECT_THAT(adam, HasSubstr("every row moves each step (tables)"));
   EXPECT_THAT(sgd, HasSubstr("nesterov      false"));
   EXPECT_THAT(bce, HasSubstr("weight of positives; above 0"));
   EXPECT_THAT(bce, HasSubstr("y becomes y (1 - s) + s / 2; in [0, 1)"));
@@ -60,7 +61,7 @@ TEST(Describe, EveryParameterOfALossOrOptimiserIsAKeyOfTheConfig) {
     return false;
   };
   for (const LossInfo& loss : all_losses())
-    for (const LossParameter& p : loss.parameters) EXPECT_TRUE(has("losses", loss.name, p.name)) << p.name;
+    for (const Parameter& p : loss.parameters) EXPECT_TRUE(has("losses", loss.name, p.name)) << p.name;
   for (const OptimizerInfo& one : optimizer_registry())
     for (const OptimizerParameter& p : one.parameters)
       EXPECT_TRUE(has("optimizers", std::string(one.name), p.name)) << one.name << " " << p.name;

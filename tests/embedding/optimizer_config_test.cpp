@@ -1,35 +1,54 @@
 #include "framework/embedding/optimizer_config.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace mtrank {
 namespace {
 
-TEST(OptimizerConfig, EveryTypeAConfigNamesExistsAndTakesItsNumbers) {
-  DenseOptimizer dense;
-  dense.lr = 0.25, dense.weight_decay = 0.5, dense.momentum = 0.125, dense.beta1 = 0.75, dense.eps = 0.0625;
-  for (size_t i = 0; i < enum_names(DenseKind{}).size(); ++i) {
-    dense.type = static_cast<DenseKind>(i);
-    const OptimizerSettings s = optimizer_settings(dense);
-    EXPECT_EQ(s.info().name, enum_names(dense.type)[i]);
-    EXPECT_EQ(s.use(), OptimizerUse::dense);
+template <class Section>
+Section section(const std::string& yaml) {
+  Section out;
+  Diagnostics diagnostics;
+  parse_fields(parse_yaml(yaml, "case", diagnostics), out, diagnostics);
+  EXPECT_TRUE(diagnostics.ok()) << diagnostics.render();
+  return out;
+}
+
+/// Every key of a type away from its default, which the optimiser then has; a key of the wrong type is refused.
+template <class Section>
+void expect_every_key(const std::vector<Choice>& choices, OptimizerUse use) {
+  for (const Choice& choice : choices) {
+    SCOPED_TRACE(choice.name);
+    std::string yaml = "type: " + std::string(choice.name) + "\nlr: 0.25\n";
+    for (const Parameter& p : choice.parameters)
+      yaml += std::string(p.name) + (p.range.flag ? (p.otherwise != 0 ? ": false\n" : ": true\n") : ": 0.5\n");
+    const OptimizerSettings s = optimizer_settings(section<Section>(yaml));
+    EXPECT_EQ(s.info().name, choice.name);
+    EXPECT_EQ(s.use(), use);
     EXPECT_EQ(s.lr, 0.25);
-    EXPECT_EQ(s.weight_decay, 0.5);
-    EXPECT_EQ(s.get("lazy"), 0);
-    EXPECT_EQ(s.get("momentum"), s.info().name == "sgd" ? 0.125 : 0);
-    EXPECT_EQ(s.get("eps"), s.info().name == "sgd" ? 0 : 0.0625);
+    for (const Parameter& p : choice.parameters)
+      EXPECT_EQ(s.get(p.name), p.range.flag ? 1 - p.otherwise : 0.5) << p.name;
   }
-  SparseOptimizer sparse;
-  sparse.lazy = false, sparse.l1 = 0.5, sparse.initial_accumulator = 2;
-  for (size_t i = 0; i < enum_names(SparseKind{}).size(); ++i) {
-    sparse.type = static_cast<SparseKind>(i);
-    const OptimizerSettings s = optimizer_settings(sparse);
-    EXPECT_EQ(s.info().name, enum_names(sparse.type)[i]);
-    EXPECT_EQ(s.use(), OptimizerUse::tables);
-    EXPECT_EQ(s.get("lazy"), 0);
-    EXPECT_EQ(s.get("l1"), s.info().name == "ftrl" ? 0.5 : 0);
-    EXPECT_EQ(s.get("initial_accumulator"), s.info().name == "adam" || s.info().name == "sgd" ? 0 : 2);
-  }
+}
+
+TEST(OptimizerConfig, EveryTypeTakesItsNumbersAndFlags) {
+  expect_every_key<DenseOptimizer>(dense_optimizer_choices(), OptimizerUse::dense);
+  expect_every_key<SparseOptimizer>(table_optimizer_choices(), OptimizerUse::tables);
+}
+
+TEST(OptimizerConfig, AKeyOfAnotherTypeOrUseIsRefused) {
+  const auto problems = [](auto section, const char* yaml) {
+    Diagnostics diagnostics;
+    parse_fields(parse_yaml(yaml, "case", diagnostics), section, diagnostics);
+    return diagnostics.render();
+  };
+  using ::testing::HasSubstr;
+  EXPECT_THAT(problems(DenseOptimizer{}, "{type: adamw, momentum: 0.5}"), HasSubstr("it belongs to sgd"));
+  EXPECT_THAT(problems(DenseOptimizer{}, "{type: adam, lazy: true}"), HasSubstr("unknown key `lazy`"));
+  EXPECT_THAT(problems(SparseOptimizer{}, "{type: ftrl, weight_decay: 0.5}"), HasSubstr("does not apply to `ftrl`"));
+  EXPECT_THAT(problems(SparseOptimizer{}, "{type: adam, beta2: 1}"), HasSubstr("`beta2` is 1, it must be in [0, 1)"));
+  EXPECT_THAT(problems(SparseOptimizer{}, "{type: sgd, nesterov: true}"), HasSubstr("needs a `momentum` above 0"));
 }
 
 void expect_defaults(const OptimizerSettings& s) {
@@ -40,16 +59,10 @@ void expect_defaults(const OptimizerSettings& s) {
 }
 
 TEST(OptimizerConfig, DefaultsAreTheRegistrys) {
-  SparseOptimizer sparse;
-  for (size_t i = 0; i < enum_names(SparseKind{}).size(); ++i) {
-    sparse.type = static_cast<SparseKind>(i);
-    expect_defaults(optimizer_settings(sparse));
-  }
-  DenseOptimizer dense;
-  for (size_t i = 0; i < enum_names(DenseKind{}).size(); ++i) {
-    dense.type = static_cast<DenseKind>(i);
-    expect_defaults(optimizer_settings(dense));
-  }
+  for (const Choice& choice : table_optimizer_choices())
+    expect_defaults(optimizer_settings(section<SparseOptimizer>("type: " + std::string(choice.name))));
+  for (const Choice& choice : dense_optimizer_choices())
+    expect_defaults(optimizer_settings(section<DenseOptimizer>("type: " + std::string(choice.name))));
 }
 
 }  // namespace

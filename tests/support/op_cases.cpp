@@ -133,7 +133,8 @@ void add_plumbing(std::vector<ConformanceCase>& cases) {
 
 void add_loss(std::vector<ConformanceCase>& cases, const LossInfo& info, double shift) {
   std::vector<double> parameters;
-  for (const LossParameter& p : info.parameters) parameters.push_back(std::clamp(p.otherwise + shift, p.min, p.max));
+  for (const Parameter& p : info.parameters)
+    parameters.push_back(std::clamp(p.otherwise + shift, p.range.low, p.range.high));
   cases.push_back({std::string("loss_") + info.name + (shift == 0 ? "" : "_other"),
                    {"loss"},
                    {1},

@@ -10,8 +10,9 @@ struct Adagrad {
   static constexpr std::string_view name = "adagrad";
   static constexpr std::string_view summary = "h += g^2; w -= lr g / (sqrt(h) + eps)";
   static constexpr OptimizerUse use = OptimizerUse::both;
-  static constexpr OptimizerParameter parameters[] = {{"initial_accumulator", 0, 0, 1e10, "what h starts at"},
-                                                      {"eps", 1e-8, 0, 1e6, "added to the root"}};
+  static constexpr OptimizerParameter parameters[] = {
+      {{"initial_accumulator", 0, within(0, 1e10), "where the sum of squares starts"}},
+      {{"eps", 1e-8, within(0, 1e6), "added to the root"}}};
   static constexpr StateSlot slots[] = {{.name = "accumulator", .initial = "initial_accumulator"}};
 
   struct Step {

@@ -14,10 +14,11 @@ struct Adam {
       "m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -= lr m / (sqrt(v) + eps), both bias-corrected";
   static constexpr OptimizerUse use = OptimizerUse::both;
   static constexpr OptimizerParameter parameters[] = {
-      {"beta1", 0.9, 0, 1 - 1e-12, "decay of the mean of the gradient"},
-      {"beta2", 0.999, 0, 1 - 1e-12, "decay of the mean of its square"},
-      {"eps", 1e-8, 0, 1e6, "added to the root"},
-      {"lazy", 1, 0, 1, "only the rows a batch touched; otherwise every row moves each step", OptimizerUse::tables}};
+      {{"beta1", 0.9, within_below(0, 1), "decay of the mean of the gradient"}},
+      {{"beta2", 0.999, within_below(0, 1), "decay of the mean of its square"}},
+      {{"eps", 1e-8, within(0, 1e6), "added to the root"}},
+      {{"lazy", 1, flag(), "touch only the rows of the batch; otherwise every row moves each step"},
+       OptimizerUse::tables}};
   static constexpr StateSlot slots[] = {{.name = "m"}, {.name = "v"}};
 
   struct Step {

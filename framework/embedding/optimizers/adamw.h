@@ -10,9 +10,10 @@ struct AdamW {
   static constexpr std::string_view summary = "w -= lr weight_decay w, then as adam with the undecayed gradient";
   static constexpr OptimizerUse use = OptimizerUse::dense;
   static constexpr bool decoupled_decay = true;
-  static constexpr OptimizerParameter parameters[] = {{"beta1", 0.9, 0, 1 - 1e-12, "decay of the mean of the gradient"},
-                                                      {"beta2", 0.999, 0, 1 - 1e-12, "decay of the mean of its square"},
-                                                      {"eps", 1e-8, 0, 1e6, "added to the root"}};
+  static constexpr OptimizerParameter parameters[] = {
+      {{"beta1", 0.9, within_below(0, 1), "decay of the mean of the gradient"}},
+      {{"beta2", 0.999, within_below(0, 1), "decay of the mean of its square"}},
+      {{"eps", 1e-8, within(0, 1e6), "added to the root"}}};
   static constexpr StateSlot slots[] = {{.name = "m"}, {.name = "v"}};
 
   struct Step {

@@ -17,10 +17,11 @@ struct Ftrl {
       "n += g^2; z += g - (change of sqrt(n)) / lr w; w = 0 where |z| <= l1, else "
       "-(z - sign(z) l1) / ((beta + sqrt(n)) / lr + l2)";
   static constexpr OptimizerUse use = OptimizerUse::tables;
-  static constexpr OptimizerParameter parameters[] = {{"beta", 1, 0, 1e6, "slows the first steps"},
-                                                      {"initial_accumulator", 0, 0, 1e10, "what n starts at"},
-                                                      {"l1", 0, 0, 1e6, "makes weights exactly 0"},
-                                                      {"l2", 0, 0, 1e6, "pulls weights towards 0"}};
+  static constexpr OptimizerParameter parameters[] = {
+      {{"beta", 1, within(0, 1e6), "added to the root of the sum of squares"}},
+      {{"initial_accumulator", 0, within(0, 1e10), "where the sum of squares starts"}},
+      {{"l1", 0, within(0, 1e6), "makes weights exactly 0"}},
+      {{"l2", 0, within(0, 1e6), "pulls weights towards 0"}}};
   static constexpr StateSlot slots[] = {{.name = "z"}, {.name = "n", .initial = "initial_accumulator"}};
 
   struct Step {

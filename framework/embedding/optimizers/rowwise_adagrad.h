@@ -11,8 +11,9 @@ struct RowwiseAdagrad {
   static constexpr std::string_view name = "rowwise_adagrad";
   static constexpr std::string_view summary = "h += mean over the row of g^2; w -= lr g / (sqrt(h) + eps)";
   static constexpr OptimizerUse use = OptimizerUse::tables;
-  static constexpr OptimizerParameter parameters[] = {{"initial_accumulator", 0, 0, 1e10, "what h starts at"},
-                                                      {"eps", 1e-8, 0, 1e6, "added to the root"}};
+  static constexpr OptimizerParameter parameters[] = {
+      {{"initial_accumulator", 0, within(0, 1e10), "where the sum of squares starts"}},
+      {{"eps", 1e-8, within(0, 1e6), "added to the root"}}};
   static constexpr StateSlot slots[] = {
       {.name = "accumulator", .shape = SlotShape::row, .initial = "initial_accumulator"}};
 

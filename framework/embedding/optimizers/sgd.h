@@ -12,8 +12,8 @@ struct Sgd {
   static constexpr std::string_view summary = "v = momentum v + g; w -= lr v, with nesterov w -= lr (g + momentum v)";
   static constexpr OptimizerUse use = OptimizerUse::both;
   static constexpr OptimizerParameter parameters[] = {
-      {"momentum", 0, 0, 1, "share of the last step that is repeated; 0 keeps no state"},
-      {"nesterov", 0, 0, 1, "look ahead along the momentum"}};
+      {{"momentum", 0, within_below(0, 1), "share of the last step that is kept; 0 keeps no state"}},
+      {{"nesterov", 0, flag(), "look ahead along the momentum"}}};
   static constexpr StateSlot slots[] = {{.name = "momentum", .when = "momentum"}};
 
   struct Step {

@@ -10,9 +10,9 @@ struct Bce {
   static constexpr const char* name = "bce";
   static constexpr const char* summary = "binary cross-entropy on a logit";
   static constexpr bool binary = true;
-  static constexpr LossParameter parameters[] = {
-      {"pos_weight", 1, 0, 1e9, "weight of the positive term"},
-      {"label_smoothing", 0, 0, 1, "share of the label spread over both classes"},
+  static constexpr Parameter parameters[] = {
+      {"pos_weight", 1, above(0), "weight of positives"},
+      {"label_smoothing", 0, within_below(0, 1), "s: y becomes y (1 - s) + s / 2"},
   };
 
   template <class T>

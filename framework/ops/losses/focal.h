@@ -10,9 +10,9 @@ struct Focal {
   static constexpr const char* name = "focal";
   static constexpr const char* summary = "cross-entropy that counts easy rows less";
   static constexpr bool binary = true;
-  static constexpr LossParameter parameters[] = {
-      {"gamma", 2, 0, 100, "how much less easy rows count; 0 is cross-entropy"},
-      {"alpha", 0.25, -1, 1, "weight of positives, 1 - alpha of negatives; below 0: no weights"},
+  static constexpr Parameter parameters[] = {
+      {"gamma", 2, at_least(0), "how much easy rows count less; 0 is cross-entropy"},
+      {"alpha", 0.25, between(0, 1), "weight of positives; 1 - alpha of negatives"},
   };
 
   /// The loss of a positive row, and its derivative.

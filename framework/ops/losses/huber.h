@@ -10,8 +10,8 @@ struct Huber {
   static constexpr const char* name = "huber";
   static constexpr const char* summary = "squared error near 0, absolute error beyond delta";
   static constexpr bool binary = false;
-  static constexpr LossParameter parameters[] = {
-      {"delta", 1, 1e-9, 1e9, "where the parabola ends"},
+  static constexpr Parameter parameters[] = {
+      {"delta", 1, above(0), "where the square becomes a line"},
   };
 
   template <class T>

@@ -5,10 +5,10 @@
 
 #include "framework/core/error.h"
 #include "framework/graph/attributes.h"
-#include "framework/ops/losses/bce.h"
-#include "framework/ops/losses/focal.h"
-#include "framework/ops/losses/huber.h"
-#include "framework/ops/losses/mse.h"
+
+#define MTRANK_LOSS_HEADERS
+#include "framework/ops/losses/losses.def"
+#undef MTRANK_LOSS_HEADERS
 
 namespace mtrank {
 
@@ -30,7 +30,7 @@ template <class Loss, class T>
 std::array<T, kMaxLossParameters> loss_parameters(const Attributes& attributes) {
   std::array<T, kMaxLossParameters> p{};
   size_t i = 0;
-  for (const LossParameter& parameter : Loss::parameters) {
+  for (const Parameter& parameter : Loss::parameters) {
     p[i] = static_cast<T>(attributes.number(loss_parameter_name(i), parameter.otherwise));
     ++i;
   }

@@ -9,7 +9,7 @@ struct Mse {
   static constexpr const char* name = "mse";
   static constexpr const char* summary = "squared error";
   static constexpr bool binary = false;
-  static constexpr std::span<const LossParameter> parameters{};
+  static constexpr std::span<const Parameter> parameters{};
 
   template <class T>
   MTRANK_HD static T value(T z, T y, const T*) {

@@ -3,16 +3,9 @@
 #include <span>
 
 #include "framework/core/math.h"
+#include "framework/core/parameter.h"
 
 namespace mtrank {
-
-/// A number a loss takes from the config, e.g. `loss: {type: bce, pos_weight: 3}`.
-struct LossParameter {
-  const char* name;
-  double otherwise;
-  double min, max;
-  const char* help;
-};
 
 constexpr int kMaxLossParameters = 4;
 
