@@ -178,7 +178,8 @@ std::string applies_to(void* object, const detail::StructInfo& info, const std::
     if (found && found->applies) {
       names += (names.empty() ? "" : ", ") + choice;
       const Node own = found->type->dump(found->value);
-      if (others && own.is_scalar() && !own.same_value(value)) *others += ", " + choice + ": " + own.text;
+      if (others && !found->is_selector && own.is_scalar() && !own.same_value(value))
+        *others += ", " + choice + ": " + own.text;
     } else {
       always = false;
     }

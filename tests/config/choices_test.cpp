@@ -53,6 +53,7 @@ TEST(Choices, WhatATypeDoesNotTakeIsAnError) {
 TEST(Choices, TheReferenceSaysWhereADefaultIsAnother) {
   const std::string table = fields_markdown(describe_fields<Section>());
   EXPECT_THAT(table, ::testing::HasSubstr("| `rate` | number | `0.5`, b: 2 |"));
+  EXPECT_THAT(table, ::testing::HasSubstr("| `type` | a \\| b \\| c | `a` | kind |"));
   EXPECT_THAT(table, ::testing::HasSubstr("| `only` | number | `7` | of b; at least 0 (b) |"));
   EXPECT_EQ(describe_fields(Section{.type = "b", .numbers = {}})[1].bounds, "above 1");
 }
