@@ -78,7 +78,6 @@ bool check_files(const DatasetSpec& spec, Part part, std::vector<std::string>& f
 
 /// Takes out what cannot be read, so that the rest can be checked.
 void leave_out(const Columns& missing, DatasetSpec& spec, std::vector<CheckedTask>& tasks) {
-  if (missing.empty()) return;
   const auto gone = [&](const std::string& column) { return missing.count(column) > 0; };
   std::erase_if(spec.transforms.features, [&](const FeatureTransform& f) {
     return std::any_of(f.columns.begin(), f.columns.end(), gone) || gone(f.weights_column);
@@ -153,7 +152,7 @@ class PartCheck {
       RowSpec only_split;
       only_split.split = rows.split;
       add_encoder(std::move(one), only_split);
-      if (part != Part::train || f.kind == FeatureKind::ids) continue;
+      if (part != Part::train) continue;
       if (std::any_of(f.steps.begin(), f.steps.end(), [](auto& s) { return s.kind == DenseStep::Kind::zscore; }))
         for (size_t c = 0; c < f.columns.size(); ++c) constants_.push_back({&f, c, place(f.columns[c]), {}});
       for (const auto& column : f.columns)
