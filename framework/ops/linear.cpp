@@ -144,7 +144,7 @@ template <class T>
 void weight_gradient_cpu(const OpCall& call) {
   const View &x = call.in[0], &dz = call.in[1], &dw = call.out[0], &db = call.out[1];
   const int64_t groups = groups_of(call), k = x.cols / groups, n = dz.cols / groups;
-  for (int64_t g = 0; g < groups && dw.data; ++g) {
+  for (int64_t g = 0; g < groups; ++g) {
     const T *a = x.as<const T>() + g * k, *d = dz.as<const T>() + g * n;
     if constexpr (std::is_same_v<T, float>)
       gemm::weight_gradient(call.rows, k, n, a, x.ld, d, dz.ld, dw.row<T>(g * k), dw.ld, call.accumulate[0]);
@@ -177,9 +177,7 @@ void linear_backward(GradBuilder& grads, const OpNode& node) {
 }
 
 double product_flops(const Graph& graph, const OpNode& node, int64_t rows) {
-  const ValueId weights = node.op == &linear_weight_gradient ? node.outputs[0] : node.inputs[1];
-  if (weights == kNoValue) return 0;
-  const Value& w = graph.value(weights);
+  const Value& w = graph.value(node.op == &linear_weight_gradient ? node.outputs[0] : node.inputs[1]);
   return 2.0 * static_cast<double>(rows) * static_cast<double>(w.rows * w.cols);
 }
 

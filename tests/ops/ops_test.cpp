@@ -178,6 +178,12 @@ TEST(Ops, RefuseShapesThatDoNotFit) {
             "a mixture of 3 experts does not divide gates of 6 and experts of 7 columns");
   EXPECT_EQ(refusal([&](Builder& b) { dense(b, "d", in(b, 7), 4, "none", 2); }),
             "7 columns cannot be cut into 2 groups");
+  EXPECT_EQ(refusal([&](Builder& b) { dense(b, "d", in(b, 7), 4, "none", 0); }),
+            "7 columns cannot be cut into 0 groups");
+  EXPECT_EQ(refusal([&](Builder& b) { layer_norm(b, "n", in(b, 7), 0); }), "7 columns cannot be cut into 0 groups");
+  EXPECT_EQ(
+      refusal([&](Builder& b) { linear(b, in(b, 6), b.param("w", 6, 2, {}), b.param("b", 1, 2, {}), "none", 3); }),
+      "a bias of 2 does not fit 6 outputs");
   EXPECT_EQ(refusal([&](Builder& b) { dense(b, "d", in(b, 7), 4, "rellu"); }),
             "activation 'rellu' is not one of relu, gelu, silu, tanh, sigmoid, none");
   EXPECT_EQ(refusal([&](Builder& b) { linear(b, in(b, 7), b.param("w", 6, 2, {}), kNoValue); }),
