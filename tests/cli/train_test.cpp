@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "framework/embedding/accelerator.h"
+#include "framework/serving/safetensors.h"
 #include "tests/support/file_modes.h"
 #include "tests/support/paths.h"
 #include "tests/support/process.h"
@@ -115,6 +116,33 @@ TEST_F(TrainTest, PatienceEndsARunThatGetsNoBetter) {
     EXPECT_EQ(newest_state(run)["step"], last);
     EXPECT_EQ(newest_state(run)["done"], true);
   }
+}
+
+/// With such learning rates the evaluations after 8, 16 and 24 steps are the best so far, those up to 48 are not.
+TEST_F(TrainTest, TheBestCheckpointIsExportedAndMissedWhereItIsGone) {
+  Arguments best = {
+      "--set", "train.dense_optimizer.lr=0.01", "--set", "train.sparse_optimizer.lr=0.01", "--set", "train.epochs=6",
+      "--set", "train.checkpoint.keep=20"};
+  const auto users = [&](const std::string& file) {
+    const SafetensorsReader reader(path("run/" + file));
+    std::vector<float> rows(50 * 4);
+    reader.read(reader.require("embedding/user", DType::f32, {50, 4}), rows.data());
+    return rows;
+  };
+  const auto checkpoint = [](int step) {
+    return (step < 10 ? "checkpoints/step-00000000000" : "checkpoints/step-0000000000") + std::to_string(step);
+  };
+  bundle("run", best);
+  EXPECT_EQ(users("model.safetensors"), users(checkpoint(24) + "/tensors.safetensors"));
+  disk::remove(path("run/model.safetensors"));
+  best.push_back("--resume");
+  for (const int step : {24, 16, 8}) {
+    disk::remove(path("run/" + checkpoint(step)));
+    const ProcessResult r = train("run", best);
+    EXPECT_EQ(r.code, 4);
+    EXPECT_THAT(r.err, HasSubstr("the best checkpoint, of step 24, is gone from " + path("run/checkpoints")));
+  }
+  EXPECT_THAT(train("last", {"--set", "eval.best=last"}).out, HasSubstr("model.safetensors (step 32)"));
 }
 
 TEST_F(TrainTest, AnIntervalOfSeveralEpochsComesOnceInSoMany) {
