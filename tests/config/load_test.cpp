@@ -346,6 +346,12 @@ TEST_F(Extends, merges_and_keeps_positions) {
   Diagnostics e;
   load_config(top, {}, e);
   EXPECT_THAT(e.render(), HasSubstr("base.yaml:4:21"));
+  write("base.yaml", small("train: {batchsize: 1, epochs: 1}\ntables: {u: {ids: int}}\n"));
+  Diagnostics f;
+  load_config(write("top.yaml", "extends: base.yaml\ntrain: {epochs: 2, batchsize: 2}\ntables:\n  u: {dim: 3}\n"), {},
+              f);
+  EXPECT_THAT(f.render(), HasSubstr("top.yaml:2:20"));  // the key
+  EXPECT_THAT(f.render(), HasSubstr("top.yaml:4:6"));   // the map that lacks `rows`
 }
 
 TEST_F(Extends, refuses_cycles_and_missing_files) {
