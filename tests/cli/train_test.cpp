@@ -1,92 +1,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/stat.h>
 
-#include <chrono>
-#include <nlohmann/json.hpp>
-#include <sstream>
-#include <thread>
+#include <map>
 
 #include "framework/embedding/accelerator.h"
 #include "framework/serving/safetensors.h"
+#include "tests/cli/train_testing.h"
 #include "tests/support/file_modes.h"
-#include "tests/support/paths.h"
-#include "tests/support/process.h"
-#include "tests/support/temp_dir.h"
-#include "tests/support/tiny_model.h"
 
-/// `mtrank train` as a user meets it: its run directory, what stops it, what continues it.
 namespace mtrank {
 namespace {
 
 using ::testing::AllOf;
-using testing::Child;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::Process;
-using testing::ProcessResult;
-using Json = nlohmann::json;
-using Arguments = std::vector<std::string>;
-
-constexpr const char* kTraining = R"(train: {batch_size: 50, epochs: 4, threads: 2, checkpoint: {every: 7 steps}}
-eval: {every: epoch, metrics: [auc, logloss], segments: [day], best: mean.logloss})";
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
-  return lines;
-}
-
-class TrainTest : public TempDirTest {
- protected:
-  void SetUp() override {
-    disk::Output(path("train.csv")).write(tiny_log(400, 1));
-    disk::Output(path("valid.csv")).write(tiny_log(150, 2));
-    const std::string valid = path("valid.csv");
-    const std::string data = "train: \"" + path("train.csv") + "\", valid: \"" + valid + "\", test: \"" + valid + "\"";
-    disk::Output(path("config.yaml")).write(tiny_config(data, kTraining));
-  }
-  Process command(const std::string& run, const Arguments& more) const {
-    Process process{{MTRANK_BINARY, "train", path("config.yaml"), "--out", path(run)}, {}, ""};
-    process.argv.insert(process.argv.end(), more.begin(), more.end());
-    return process;
-  }
-  ProcessResult train(const std::string& run, const Arguments& more = {}) const {
-    return testing::run_process(command(run, more));
-  }
-  /// The bundle of a run that must succeed.
-  std::string bundle(const std::string& run, const Arguments& more = {}) const {
-    const ProcessResult r = train(run, more);
-    EXPECT_EQ(r.code, 0) << r.out << r.err;
-    return contents(run + "/model.safetensors");
-  }
-  std::vector<std::string> checkpoints(const std::string& run) const {
-    std::vector<std::string> found;
-    if (!disk::is_directory(path(run + "/checkpoints"))) return found;
-    for (const std::string& name : disk::list(path(run + "/checkpoints")))
-      if (name.starts_with("step-")) found.push_back(name);
-    std::sort(found.begin(), found.end());
-    return found;
-  }
-  Json newest_state(const std::string& run) const {
-    return Json::parse(contents(run + "/checkpoints/" + checkpoints(run).back() + "/state.json"));
-  }
-  std::vector<Json> metrics(const std::string& run) const {
-    std::vector<Json> lines;
-    for (const std::string& line : lines_of(contents(run + "/metrics.jsonl"))) lines.push_back(Json::parse(line));
-    return lines;
-  }
-  /// Starts a run, sends a signal once `ready`, and returns how it ended.
-  int interrupted(const std::string& run, const Arguments& more, int signal, const std::function<bool()>& ready) const {
-    Child child(command(run, more), path(run + ".log"));
-    while (child.running() && !ready()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    child.signal(signal);
-    return child.wait();
-  }
-};
 
 TEST_F(TrainTest, ADeviceThatIsNotThereIsRefusedBeforeDataIsRead) {
   std::string why;
@@ -232,20 +161,6 @@ TEST_F(TrainTest, AnUndefinedBestIsTold) {
   EXPECT_THAT(r.out, HasSubstr("no better click.auc in 2 evaluations: stopping at step 16\n"));
 }
 
-TEST_F(TrainTest, AFullDirectoryNeedsResume) {
-  const ProcessResult nowhere =
-      testing::run_process({{MTRANK_BINARY, "train", path("config.yaml"), "--out", ""}, {}, ""});
-  EXPECT_EQ(nowhere.code, 2);
-  EXPECT_EQ(nowhere.err, "error: --out is empty; give a directory\n");
-
-  disk::make_directory(path("run"));
-  disk::Output(path("run/notes.txt")).write("mine");
-  const ProcessResult r = train("run");
-  EXPECT_EQ(r.code, 2);
-  EXPECT_THAT(r.err, AllOf(HasSubstr(path("run") + " is not empty"), HasSubstr("notes.txt"), HasSubstr("--resume")));
-  EXPECT_EQ(contents("run/notes.txt"), "mine");
-}
-
 TEST_F(TrainTest, WhatMayNotBeWrittenOrReadIsOneClearError) {
   const auto run = [&](const Arguments& more, const std::string& out = "closed/run") {
     Process process = command(out, more);
@@ -305,195 +220,6 @@ TEST_F(TrainTest, AMistakeInTheDataLeavesTheDirectoryFree) {
   EXPECT_EQ(train("run").code, 0);
 }
 
-TEST_F(TrainTest, ResumeWithoutACheckpointStartsFresh) {
-  const ProcessResult r = train("run", {"--resume"});
-  EXPECT_EQ(r.code, 0) << r.err;
-  EXPECT_THAT(r.out, Not(HasSubstr("resumed")));
-  EXPECT_EQ(contents("run/model.safetensors"), bundle("other"));
-}
-
-TEST_F(TrainTest, AFinishedRunIsLeftAndAnotherConfigRefused) {
-  const std::string expected = bundle("run"), log = contents("run/metrics.jsonl");
-  const ProcessResult again = train("run", {"--resume"});
-  EXPECT_EQ(again.code, 0) << again.err;
-  EXPECT_THAT(again.out, HasSubstr("is finished"));
-  EXPECT_EQ(contents("run/model.safetensors"), expected);
-  EXPECT_EQ(contents("run/metrics.jsonl"), log);
-  const ProcessResult changed = train("run", {"--resume", "--set", "train.dense_optimizer.lr=0.5"});
-  EXPECT_EQ(changed.code, 2);
-  EXPECT_THAT(changed.err, AllOf(HasSubstr("train.dense_optimizer.lr: 0.001, now 0.5"), HasSubstr("another --out")));
-  const ProcessResult more = train("run", {"--resume", "--set", "train.dense_optimizer.lr=0.5", "--seed", "9"});
-  EXPECT_THAT(more.err, HasSubstr("another config: seed: 1, now 9; train.dense_optimizer.lr: 0.001, now 0.5. Resume"));
-  EXPECT_EQ(train("run", {"--resume", "--threads", "3"}).code, 0) << "threads are no part of the model";
-}
-
-TEST_F(TrainTest, AnotherConfigIsRefusedByTheCheckpointAlone) {
-  bundle("run");
-  disk::remove(path("run/model.safetensors"));
-  disk::remove(path("run/config.resolved.yaml"));
-  const ProcessResult r = train("run", {"--resume", "--seed", "9"});
-  EXPECT_EQ(r.code, 2);
-  EXPECT_THAT(r.err, HasSubstr("seed: 1, now 9"));
-}
-
-TEST_F(TrainTest, OtherRowsOfAnyPartAreRefused) {
-  disk::Output(path("test.csv")).write(tiny_log(150, 4));
-  const std::string test = "data.test=" + path("test.csv");
-  const std::string expected = bundle("run", {"--set", test});
-  disk::remove(path("run/model.safetensors"));
-  const std::pair<const char*, const char*> parts[] = {{"train.csv", "training data (data.train)"},
-                                                       {"valid.csv", "validation data (data.valid)"},
-                                                       {"test.csv", "test data (data.test)"}};
-  for (const auto& [file, name] : parts) {
-    const std::string before = contents(file);
-    disk::Output(path(file)).write(tiny_log(400, 5));
-    disk::Output(path("run/env.json")).write("as it was");
-    const std::string config = contents("run/config.resolved.yaml");
-    const ProcessResult r = train("run", {"--resume", "--set", test, "--threads", "3"});
-    EXPECT_EQ(contents("run/env.json"), "as it was");
-    EXPECT_EQ(contents("run/config.resolved.yaml"), config);
-    EXPECT_EQ(r.code, 3) << file;
-    EXPECT_THAT(r.err, AllOf(HasSubstr(std::string("the ") + name + " is not what this run was started on"),
-                             HasSubstr("init_from")));
-    disk::Output(path(file)).write(before);
-  }
-  EXPECT_EQ(bundle("run", {"--resume", "--set", test}), expected) << "as it was, it goes on";
-}
-
-TEST_F(TrainTest, ARunKilledBeforeItsBundleIsTestedOnce) {
-  const std::string expected = bundle("run");
-  disk::remove(path("run/model.safetensors"));
-  const ProcessResult r = train("run", {"--resume"});
-  ASSERT_EQ(r.code, 0) << r.err;
-  EXPECT_THAT(r.out, HasSubstr("resumed at step 32"));
-  EXPECT_EQ(contents("run/model.safetensors"), expected);
-  const std::vector<Json> all = metrics("run");
-  EXPECT_EQ(std::count_if(all.begin(), all.end(), [](const Json& j) { return j.value("split", "") == "test"; }), 1);
-}
-
-TEST_F(TrainTest, ASecondTrainerExitsWithTheOwnersPid) {
-  Child first(command("run", {"--set", "train.epochs=100000"}), path("run.log"));
-  while (first.running() && checkpoints("run").empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  const std::string pid = lines_of(contents("run/lock")).at(0);
-  for (const Arguments& more : {Arguments{}, Arguments{"--resume"}}) {
-    const ProcessResult second = train("run", more);
-    EXPECT_EQ(second.code, 7);
-    EXPECT_THAT(second.err, HasSubstr("process " + pid + " holds"));
-  }
-  first.signal(SIGTERM);
-  EXPECT_EQ(first.wait(), 143);
-}
-
-TEST_F(TrainTest, InterruptedAndResumedGivesTheSameBundle) {
-  const Arguments longer = {"--set", "train.epochs=60", "--set", "eval.metrics=[logloss]"};
-  const std::string expected = bundle("reference", longer);
-  for (const auto& [signal, code] : {std::pair{SIGINT, 130}, std::pair{SIGTERM, 143}}) {
-    const std::string run = "run" + std::to_string(code);
-    ASSERT_EQ(interrupted(run, longer, signal, [&] { return !checkpoints(run).empty(); }), code)
-        << contents(run + ".log");
-    EXPECT_FALSE(disk::is_file(path(run + "/model.safetensors")));
-    const int64_t step = newest_state(run)["step"];
-    EXPECT_THAT(contents(run + ".log"), HasSubstr("stopped by a signal after step " + std::to_string(step)));
-    Arguments resume = longer;
-    resume.push_back("--resume");
-    const ProcessResult r = train(run, resume);
-    ASSERT_EQ(r.code, 0) << r.err;
-    EXPECT_THAT(r.out, HasSubstr("resumed at step " + std::to_string(step)));
-    EXPECT_EQ(contents(run + "/model.safetensors"), expected);
-  }
-}
-
-TEST_F(TrainTest, ASignalCutsAnEvaluationShortAndTheResumedRunBeginsWithIt) {
-  // One step, then an evaluation that takes far longer: nearly every moment is in one.
-  const Arguments slow = {"--set", "train.batch_size=400", "--set", "train.epochs=6",
-                          "--set", "eval.batch_size=1",    "--set", "eval.metrics=[logloss]"};
-  const std::string expected = bundle("reference", slow);
-  Arguments resume = slow;
-  resume.push_back("--resume");
-  bool seen = false;
-  for (int i = 0; i < 200 && !seen; ++i) {
-    const std::string run = "run" + std::to_string(i), log = path(run + "/metrics.jsonl");
-    interrupted(run, slow, SIGTERM, [&] { return disk::is_file(log) && !contents(run + "/metrics.jsonl").empty(); });
-    if (checkpoints(run).empty() || !newest_state(run)["evaluation_due"]) continue;
-    seen = true;
-    EXPECT_EQ(bundle(run, resume), expected);
-    const auto evaluations = [&](const std::string& name) {
-      std::vector<Json> found;
-      for (const Json& line : metrics(name))
-        if (line["event"] == "eval") found.push_back(line);
-      return found;
-    };
-    EXPECT_EQ(evaluations(run), evaluations("reference"));
-  }
-  EXPECT_TRUE(seen) << "no signal hit an evaluation";
-}
-
-/// A model whose steps and checkpoints take long enough to be hit by a second signal.
-const Arguments kLarge = {"--set", "model.experts.hidden=[2000, 1000]",
-                          "--set", "train.batch_size=400",
-                          "--set", "train.epochs=3",
-                          "--set", "eval.every=10 epochs",
-                          "--set", "eval.best=null"};
-
-TEST_F(TrainTest, ASecondSignalEndsTheRunBeforeItsStepIsDone) {
-  const std::string expected = bundle("reference", kLarge);
-  Arguments resume = kLarge;
-  resume.push_back("--resume");
-  for (const auto& [signal, code] : {std::pair{SIGINT, 130}, std::pair{SIGTERM, 143}}) {
-    bool seen = false;
-    for (int i = 0; i < 20 && !seen; ++i) {
-      const std::string run = "run" + std::to_string(code) + "_" + std::to_string(i), log = run + ".log";
-      Child child(command(run, kLarge), path(log));
-      while (child.running() && contents(log).find("step 1/3") == std::string::npos)
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      child.signal(signal);
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-      child.signal(signal);
-      EXPECT_EQ(child.wait(), code);
-      // On a busy machine the step may have ended, and the checkpoint begun, before the second one came.
-      if (disk::is_directory(path(run + "/checkpoints"))) continue;
-      EXPECT_THAT(contents(log), Not(HasSubstr("stopped by a signal"))) << "that comes after the checkpoint";
-      EXPECT_EQ(bundle(run, resume), expected);
-      seen = true;
-    }
-    EXPECT_TRUE(seen) << "no second signal " << signal << " came while the step ran";
-  }
-}
-
-TEST_F(TrainTest, ASecondSignalDoesNotWaitForTheCheckpoint) {
-  const std::string expected = bundle("reference", kLarge);
-  Arguments resume = kLarge;
-  resume.push_back("--resume");
-  bool seen = false;
-  for (int i = 0; i < 50 && !seen; ++i) {
-    const std::string run = "run" + std::to_string(i), saved = path(run + "/checkpoints");
-    Child child(command(run, kLarge), path(run + ".log"));
-    while (child.running() && contents(run + ".log").find("step 1/3") == std::string::npos)
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    child.signal(SIGTERM);
-    while (child.running() && (!disk::is_directory(saved) || disk::list(saved).empty())) std::this_thread::yield();
-    child.signal(SIGTERM);
-    EXPECT_EQ(child.wait(), 143);
-    if (!checkpoints(run).empty()) continue;
-    ASSERT_EQ(disk::list(saved).size(), 1u);
-    EXPECT_THAT(disk::list(saved)[0], ::testing::StartsWith("partial-"));
-    EXPECT_THAT(contents(run + ".log"), Not(HasSubstr("stopped by a signal")));
-    EXPECT_EQ(bundle(run, resume), expected);
-    for (const std::string& name : disk::list(saved)) EXPECT_THAT(name, Not(::testing::StartsWith("partial-")));
-    seen = true;
-  }
-  EXPECT_TRUE(seen) << "no signal hit a checkpoint";
-}
-
-TEST_F(TrainTest, ASignalWhileDataIsReadEndsTheRun) {
-  disk::Output(path("train.csv")).write(tiny_log(100000, 1));
-  const int code =
-      interrupted("run", {"--set", "train.epochs=100000"}, SIGTERM, [&] { return disk::is_file(path("run/lock")); });
-  EXPECT_EQ(code, 143);
-  EXPECT_TRUE(checkpoints("run").empty()) << "nothing was trained yet";
-  EXPECT_EQ(train("run", {"--set", "train.max_steps=1"}).code, 0) << "the directory is still free";
-}
-
 TEST_F(TrainTest, AWarmUpLongerThanTheRunIsAWarning) {
   const ProcessResult r = train("run", {"--set", "train.max_steps=3", "--set", "train.schedule.warmup_steps=3"});
   EXPECT_EQ(r.out.find("warm-up"), std::string::npos) << r.out;
@@ -535,69 +261,6 @@ TEST_F(TrainTest, AJobOverItsMemoryIsRefusedWithTheNumbers) {
               AllOf(HasSubstr("this job needs about "), HasSubstr("1.0 MiB are free"), HasSubstr("train.memory")));
   EXPECT_FALSE(disk::is_file(path("run/metrics.jsonl")));
   EXPECT_EQ(train("run").code, 0) << "the directory is still free";
-}
-
-TEST_F(TrainTest, AWarmStartReportsAndIsPartOfTheRun) {
-  bundle("first");
-  const Arguments warm = {
-      "--set", "train.init_from=" + path("first"), "--set", "model.cross.layers=3", "--set", "tasks.click.weight=2"};
-  const ProcessResult r = train("second", warm);
-  ASSERT_EQ(r.code, 0) << r.err;
-  EXPECT_THAT(r.out, AllOf(HasSubstr("warm start from " + path("first/model.safetensors")), HasSubstr("table item: "),
-                           HasSubstr("new here: 2: cross/2/")));
-  const std::string expected = contents("second/model.safetensors");
-  EXPECT_NE(expected, bundle("cold", {warm.begin() + 2, warm.end()}));
-  EXPECT_THAT(expected, Not(HasSubstr(path("first")))) << "a bundle names no path";
-
-  ASSERT_EQ(interrupted("third", warm, SIGTERM, [&] { return !checkpoints("third").empty(); }), 143);
-  disk::remove(path("first"));
-  Arguments resume = warm;
-  resume.push_back("--resume");
-  const ProcessResult resumed = train("third", resume);
-  ASSERT_EQ(resumed.code, 0) << resumed.err;
-  EXPECT_THAT(resumed.out, Not(HasSubstr("warm start")));
-  EXPECT_EQ(contents("third/model.safetensors"), expected);
-  resume[1] = "train.init_from=" + path("elsewhere");
-  EXPECT_THAT(train("third", resume).err, HasSubstr("train.init_from: "));
-}
-
-TEST_F(TrainTest, AWarmStartFromACheckpointIsThatFromItsBundle) {
-  const Arguments last = {"--set", "eval.best=null"};
-  bundle("first", last);
-  const auto from = [&](const std::string& source) {  // whose columns lie in another order
-    return Arguments{"--set", "model.cross.from=[day, price, items, user]", "--set", "train.init_from=" + source};
-  };
-  const std::string expected = bundle("second", from(path("first")));
-  const std::string checkpoint = path("first/checkpoints/" + checkpoints("first").back());
-  EXPECT_EQ(bundle("third", from(checkpoint)), expected);
-  disk::remove(path("first/model.safetensors"));
-  const ProcessResult r = train("fourth", from(path("first")));
-  EXPECT_THAT(r.out, AllOf(HasSubstr("warm start from " + checkpoint), HasSubstr("dropped: 0\n")));
-  EXPECT_EQ(contents("fourth/model.safetensors"), expected);
-}
-
-TEST_F(TrainTest, FeaturesMayBeCalledAsOptimisersStates) {
-  const Arguments features = {"--set", "features.user#m={type: id, column: day}", "--set", "train.max_steps=9"};
-  const std::string undisturbed = bundle("whole", features);
-  ASSERT_NE(undisturbed, "");
-  disk::remove(path("whole/model.safetensors"));
-  Arguments resumed = features;
-  resumed.push_back("--resume");
-  EXPECT_EQ(bundle("whole", resumed), undisturbed);
-  for (const std::string& from : Arguments{"whole", "whole/checkpoints/" + checkpoints("whole").back()}) {
-    Arguments warm = features;
-    warm.insert(warm.end(), {"--set", "train.init_from=" + path(from)});
-    const ProcessResult r = train(from == "whole" ? "warm" : "warmer", warm);
-    EXPECT_EQ(r.code, 0) << r.err;
-    EXPECT_THAT(r.out, HasSubstr("table user#m: "));
-    EXPECT_THAT(r.out, HasSubstr("new here: 0\n"));
-  }
-}
-
-TEST_F(TrainTest, AWarmStartFromNothingIsRefused) {
-  const ProcessResult r = train("run", {"--set", "train.init_from=" + path("nowhere")});
-  EXPECT_EQ(r.code, 2);
-  EXPECT_THAT(r.err, HasSubstr("train.init_from: there is no `" + path("nowhere")));
 }
 
 }  // namespace
