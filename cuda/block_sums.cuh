@@ -21,7 +21,7 @@ inline int64_t rows_of_a_block(int64_t rows, int64_t sums) {
 /// Adds the warps' sums in their order. Lane l has those of columns [l N, (l + 1) N), of which `count` are there.
 template <int N>
 __device__ void store_block_sums(const float (&sum)[N], int64_t count, float* to) {
-  __shared__ float shared[kSumWarps][N][32];
+  __shared__ float shared[kSumWarps][N][32 + 32 / N];  // 32 columns after one another lie in 32 banks
   const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   for (int n = 0; n < N; ++n) shared[warp][n][lane] = sum[n];
   __syncthreads();
