@@ -71,7 +71,7 @@ bool find_bias(const Graph& graph, size_t n, BiasFusion& found) {
   const OpNode& reader = graph.nodes[n + 1];
   const ValueId dz = writer.outputs[found.output];
   if (reader.op != &ops::linear_weight_gradient || reader.inputs[1] != dz) return false;
-  if (reader.outputs[0] == kNoValue || reader.outputs[1] == kNoValue) return false;
+  if (reader.outputs[1] == kNoValue) return false;
   const Value& dw = graph.value(reader.outputs[0]);
   const int64_t k = dw.rows / reader.attributes.integer("groups", 1);
   if (k <= kNarrow || dw.cols <= kNarrow) return false;  // such a product sums dz itself

@@ -28,7 +28,7 @@ void narrow_product(const NarrowProduct& product, const Context& context);
 struct NarrowGradient {
   int64_t rows, groups, k, n;
   DeviceView x, dz;
-  float* weights;      ///< dW, row g K + k at (g K + k) * weights_ld; or null
+  float* weights;      ///< dW, row g K + k at (g K + k) * weights_ld
   int64_t weights_ld;  ///< from row to row
   float* bias;         ///< db [G N], or null
   bool add_weights, add_bias;

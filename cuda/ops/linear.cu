@@ -118,19 +118,17 @@ void wide_gradient(const Call& call, const Shape& s, bool add_weights, bool add_
   bool summed = db && dz.sums && dz.sums->made;
   // First, as the sums are in the scratch memory.
   if (summed) finish_column_sums(dz.sums->partial, s.rows, dz.cols, db.as<float>(), add_bias, call.context);
-  if (dw) {
-    const DeviceView made = aligned_gradient(dw, call.context);
-    const bool moved = made.data != dw.data;
-    Product product{s.k, s.n, s.rows, s.groups, operand(x, s.k, true), operand(dz, s.n), operand(made, s.k * made.ld)};
-    product.accumulate = add_weights && !moved;
-    product.vector = db.data;
-    product.epilogue = Epilogue::bias_gradient;
-    const bool both = db && !summed && !add_bias && call.context.products->run(product, call.context);
-    product.epilogue = Epilogue::none;
-    if (!both) call.context.products->run(product, call.context);
-    summed = summed || both;
-    if (moved) map(call, Same{}, {made}, {dw}, {add_weights});
-  }
+  const DeviceView made = aligned_gradient(dw, call.context);
+  const bool moved = made.data != dw.data;
+  Product product{s.k, s.n, s.rows, s.groups, operand(x, s.k, true), operand(dz, s.n), operand(made, s.k * made.ld)};
+  product.accumulate = add_weights && !moved;
+  product.vector = db.data;
+  product.epilogue = Epilogue::bias_gradient;
+  const bool both = db && !summed && !add_bias && call.context.products->run(product, call.context);
+  product.epilogue = Epilogue::none;
+  if (!both) call.context.products->run(product, call.context);
+  summed = summed || both;
+  if (moved) map(call, Same{}, {made}, {dw}, {add_weights});
   if (db && !summed) column_sums(dz, s.rows, db.as<float>(), add_bias, call.context);
 }
 
@@ -208,14 +206,13 @@ void launches::linear_input_gradient(const Call& call) {
                  call.context);
 }
 
-/// x [B, G K], dz [B, G N] -> dW [G K, N] and db [1, G N], f32, both or either.
+/// x [B, G K], dz [B, G N] -> dW [G K, N] and db [1, G N], which may be absent, f32.
 void launches::linear_weight_gradient(const Call& call) {
   const DeviceView &x = call.in[0], &dz = call.in[1], &dw = call.out[0], &db = call.out[1];
   const int64_t groups = call.node.attributes.integer("groups", 1);
   const Shape s{call.rows, groups, x.cols / groups, dz.cols / groups};
-  const bool add_weights = dw && call.accumulate[0], add_bias = db && call.accumulate[1];
-  MTRANK_ASSERT((!dw || dw.dtype == DType::f32) && (!db || db.dtype == DType::f32));
-  if (!dw && !db) return;
+  const bool add_weights = call.accumulate[0], add_bias = db && call.accumulate[1];
+  MTRANK_ASSERT(dw.dtype == DType::f32 && (!db || db.dtype == DType::f32));
   if (!narrow(s)) return wide_gradient(call, s, add_weights, add_bias);
   narrow_gradient({.rows = s.rows,
                    .groups = groups,
