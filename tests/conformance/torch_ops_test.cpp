@@ -222,7 +222,7 @@ void compare_loss(const GoldenCase& c, double tolerance) {
   CaseGraph g(c);
   std::vector<double> parameters;
   for (const Parameter& p : find_loss(c.text("loss"))->parameters)
-    parameters.push_back(c.number(std::string(p.name), p.name == "alpha" ? -1 : p.otherwise));
+    parameters.push_back(c.number(std::string(p.name), p.otherwise));
   Builder& b = g.builder();
   ValueId logit = kNoValue;
   if (c.text("trained_as").empty())

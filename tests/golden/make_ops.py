@@ -94,14 +94,14 @@ def losses(g):
     def focal(x, y, gamma, alpha):
         p = torch.sigmoid(x)
         pt = y * p + (1 - y) * (1 - p)
-        at = 1.0 if alpha is None else y * alpha + (1 - y) * (1 - alpha)
+        at = y * alpha + (1 - y) * (1 - alpha)
         return at * (1 - pt) ** gamma * F.binary_cross_entropy_with_logits(x, y, reduction="none")
 
     put("bce", lambda x: bce(x, y), loss="bce")
     put("bce_pos_weight", lambda x: bce(x, y, pos_weight=3.5), loss="bce", pos_weight=3.5)
     put("bce_smoothing", lambda x: bce(x, y, smoothing=0.1), loss="bce", label_smoothing=0.1)
     put("bce_both", lambda x: bce(x, y, 2.0, 0.2), loss="bce", pos_weight=2.0, label_smoothing=0.2)
-    put("focal", lambda x: focal(x, y, 2.0, None), loss="focal", gamma=2.0)
+    put("focal", lambda x: focal(x, y, 2.0, 0.5), loss="focal", gamma=2.0, alpha=0.5)
     put("focal_alpha", lambda x: focal(x, y, 1.5, 0.25), loss="focal", gamma=1.5, alpha=0.25)
     r = torch.linspace(-3, 4, 9).double().float().double().view(9, 1)
     put("mse", lambda x: (x - r) ** 2, r, loss="mse")

@@ -4,8 +4,8 @@
 
 namespace mtrank {
 
-/// Focal loss on a logit (Lin et al., ICCV 2017).   l(z, y) = -(y α σ(-z)^γ log σ(z) + (1 - y) (1 - α) σ(z)^γ log
-/// σ(-z)) y in [0, 1]; a negative α leaves both classes at weight 1.
+/// Focal loss on a logit (Lin et al., ICCV 2017), y in [0, 1].
+/// l(z, y) = -(y α σ(-z)^γ log σ(z) + (1 - y) (1 - α) σ(z)^γ log σ(-z))
 struct Focal {
   static constexpr const char* name = "focal";
   static constexpr const char* summary = "cross-entropy that counts easy rows less";
@@ -27,13 +27,11 @@ struct Focal {
   }
   template <class T>
   MTRANK_HD static T value(T z, T y, const T* p) {
-    const T a = p[1] < T(0) ? T(1) : p[1], b = p[1] < T(0) ? T(1) : T(1) - p[1];
-    return y * a * positive(z, p[0]) + (T(1) - y) * b * positive(-z, p[0]);
+    return y * p[1] * positive(z, p[0]) + (T(1) - y) * (T(1) - p[1]) * positive(-z, p[0]);
   }
   template <class T>
   MTRANK_HD static T derivative(T z, T y, const T* p) {
-    const T a = p[1] < T(0) ? T(1) : p[1], b = p[1] < T(0) ? T(1) : T(1) - p[1];
-    return y * a * positive_derivative(z, p[0]) - (T(1) - y) * b * positive_derivative(-z, p[0]);
+    return y * p[1] * positive_derivative(z, p[0]) - (T(1) - y) * (T(1) - p[1]) * positive_derivative(-z, p[0]);
   }
 };
 
