@@ -76,11 +76,11 @@ class Job::Timer {
  public:
   Timer(cudaStream_t stream, size_t nodes) : stream_(stream) {
     profile_.node_seconds.resize(nodes);
-    profile_.fused.resize(nodes);
+    profile_.spared.fused.resize(nodes);
     mark({-1, ""});
   }
   void node(size_t n) { mark({static_cast<int64_t>(n), ""}); }
-  void fused(size_t n) { profile_.fused[n] = 1; }
+  void fused(size_t n) { profile_.spared.fused[n] = 1; }
   void phase(const char* name) { mark({-1, name}); }
 
   AcceleratorProfile finish() {
@@ -342,9 +342,13 @@ AcceleratorProfile Job::profile(const HostBatch& batch, int64_t step) {
   // What is launched meanwhile queues up, so that between two marks no kernel waits for the host.
   MTRANK_CUDA(cudaLaunchHostFunc(
       stream_, [](void*) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); }, nullptr));
-  Timer timer(stream_, plan_.training.graph.nodes.size());
+  const Graph& graph = plan_.training.graph;
+  Timer timer(stream_, graph.nodes.size());
   launch_step(0, &timer);
-  return timer.finish();
+  AcceleratorProfile profile = timer.finish();
+  for (size_t f = 0; f < plan_.same_as.size(); ++f)
+    if (plan_.same_as[f] != kNoValue) profile.spared.in_place.push_back(graph.sparse_gradients[f].gradient);
+  return profile;
 }
 
 std::vector<AcceleratorRegion> Job::memory() const { return all_regions(plan_, *work_); }

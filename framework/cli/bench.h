@@ -73,9 +73,9 @@ CeilingSizes ceiling_sizes(int64_t n);
 /// By value of the graph: how many ids a row of it has.
 std::vector<double> synthetic_ids_per_row(const Graph& graph, const Config& config);
 /// Seconds by node, summed by the name of their op, the longest first. Costs are those of `rows` rows, `times` over,
-/// and nothing for nodes that are `fused` into others.
+/// without what is spared.
 std::vector<OpTime> time_by_op(const Plan& plan, const std::vector<double>& node_seconds,
                                const std::vector<double>& ids_per_row, int64_t rows, int times = 1,
-                               const std::vector<uint8_t>& fused = {});
+                               const SparedWork& spared = {});
 
 }  // namespace mtrank::cli

@@ -168,15 +168,15 @@ double limit(const NodeCost& cost, const Ceilings& ceilings, const std::string& 
 void add_profile(Bench& bench, BenchReport& report) {
   std::vector<double> nodes(bench.plan.graph.nodes.size());
   std::map<std::string, double> phases;
-  std::vector<uint8_t> fused;
+  SparedWork spared;
   for (int i = 0; i < kProfiled; ++i) {
     const AcceleratorProfile profile = bench.device->profile(bench.batches.of(bench.batch(i)), ++bench.step);
     for (size_t n = 0; n < nodes.size(); ++n) nodes[n] += profile.node_seconds[n] / kProfiled;
     for (const auto& [name, seconds] : profile.phases) phases[name] += seconds / kProfiled;
-    fused = profile.fused;
+    spared = profile.spared;
   }
   report.ops = time_by_op(bench.plan, nodes, synthetic_ids_per_row(bench.plan.graph, bench.config),
-                          bench.config.train.batch_size, 1, fused);
+                          bench.config.train.batch_size, 1, spared);
   const PhaseCosts costs(bench);
   for (const auto& [name, seconds] : phases) report.phases.push_back({name, seconds, costs.of(name), 0});
   int64_t row_bytes = 0;

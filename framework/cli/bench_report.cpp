@@ -126,15 +126,19 @@ std::vector<double> synthetic_ids_per_row(const Graph& graph, const Config& conf
 
 std::vector<OpTime> time_by_op(const Plan& plan, const std::vector<double>& node_seconds,
                                const std::vector<double>& ids_per_row, int64_t rows, int times,
-                               const std::vector<uint8_t>& fused) {
+                               const SparedWork& spared) {
   std::vector<OpTime> ops;
   for (size_t n = 0; n < plan.graph.nodes.size(); ++n) {
     const OpNode& node = plan.graph.nodes[n];
     auto at = std::find_if(ops.begin(), ops.end(), [&](const OpTime& op) { return op.name == node.op->name; });
     if (at == ops.end()) at = ops.insert(ops.end(), {node.op->name, 0, {}, 0});
     at->seconds += node_seconds[n];
-    if (!fused.empty() && fused[n]) continue;
-    const NodeCost cost = node_cost(plan, node, rows, ids_per_row);
+    if (!spared.fused.empty() && spared.fused[n]) continue;
+    NodeCost cost = node_cost(plan, node, rows, ids_per_row);
+    for (const ValueId out : node.outputs)
+      if (std::find(spared.in_place.begin(), spared.in_place.end(), out) != spared.in_place.end())
+        cost.bytes -= static_cast<double>(rows * plan.graph.value(out).cols) *
+                      static_cast<double>(dtype_size(plan.place(out).dtype));
     for (int i = 0; i < times; ++i) at->cost += cost;
   }
   std::stable_sort(ops.begin(), ops.end(), [](const OpTime& a, const OpTime& b) { return a.seconds > b.seconds; });

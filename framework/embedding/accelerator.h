@@ -84,11 +84,17 @@ struct AcceleratorStep {
   double idle_seconds = 0;  ///< between the step before and this one: the device waited for the host or for the batch
 };
 
+/// What a device need not do of a graph.
+struct SparedWork {
+  std::vector<uint8_t> fused;     ///< by node: it became a part of another, and costs nothing
+  std::vector<ValueId> in_place;  ///< values that are what they are made from: nothing is written
+};
+
 /// Seconds a step by node of the training graph, and by phase (what is no node: copies, sort, updates). Where one
 /// launch does several nodes' work, the first loss or the mixture has its time.
 struct AcceleratorProfile {
   std::vector<double> node_seconds;
-  std::vector<uint8_t> fused;  ///< by node: it became a part of another, and costs nothing
+  SparedWork spared;
   std::vector<std::pair<std::string, double>> phases;
 };
 

@@ -86,6 +86,8 @@ TEST_F(CudaBench, ProfilesEveryPartBesideTheCeilings) {
     flops += op["flops"].get<double>();
   }
   EXPECT_GT(flops, 0);
+  // Two single ids and a list of 7: rows of 4 floats are read for each, and written for the list's mean alone.
+  EXPECT_EQ(out["ops"]["lookup_gradient"]["bytes"], 32 * (9 * 4 + 4 * 4 * 4));
   for (const char* phase : {"sort ids", "norm and finite check", "dense update", "table update"})
     EXPECT_GT(out["phases"][phase]["bytes"].get<double>(), 0) << phase;
 }
