@@ -25,9 +25,8 @@ TEST(ConfigReference, says_defaults_bounds_and_what_a_key_applies_to) {
   EXPECT_THAT(text, HasSubstr("| `batch_size` | integer | `2048` |"));
   EXPECT_THAT(
       text,
-      HasSubstr(
-          "| `dense_optimizer.momentum` | number | `0` | share of the last step that is kept; 0 keeps no state; in [0, "
-          "1) (sgd) |"));
+      HasSubstr("| `dense_optimizer.momentum` | number | `0` | share of the last step that is kept, in a table by the "
+                "rows that a batch touches; 0 keeps no state; in [0, 1) (sgd) |"));
   EXPECT_THAT(text, HasSubstr("| `split.folds` | integer | `10` |"));
   EXPECT_THAT(text, HasSubstr("| E101 | unknown key |"));
   EXPECT_THAT(text, HasSubstr("| `gauc(column)` | 0/1 |"));

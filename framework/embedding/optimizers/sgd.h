@@ -6,13 +6,14 @@
 namespace mtrank::optimizers {
 
 /// Stochastic gradient descent with momentum (Sutskever et al., ICML 2013, as in PyTorch).
-/// v <- momentum v + g;  w <- w - lr (nesterov ? g + momentum v : v).
+/// v <- momentum v + g;  w <- w - lr (nesterov ? g + momentum v : v). In a table only the rows of the batch move.
 struct Sgd {
   static constexpr std::string_view name = "sgd";
   static constexpr std::string_view summary = "v = momentum v + g; w -= lr v, with nesterov w -= lr (g + momentum v)";
   static constexpr OptimizerUse use = OptimizerUse::both;
   static constexpr OptimizerParameter parameters[] = {
-      {{"momentum", 0, within_below(0, 1), "share of the last step that is kept; 0 keeps no state"}},
+      {{"momentum", 0, within_below(0, 1),
+        "share of the last step that is kept, in a table by the rows that a batch touches; 0 keeps no state"}},
       {{"nesterov", 0, flag(), "look ahead along the momentum"}}};
   static constexpr StateSlot slots[] = {{.name = "momentum", .when = "momentum"}};
 
