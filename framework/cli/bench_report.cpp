@@ -134,11 +134,7 @@ std::vector<OpTime> time_by_op(const Plan& plan, const std::vector<double>& node
     if (at == ops.end()) at = ops.insert(ops.end(), {node.op->name, 0, {}, 0});
     at->seconds += node_seconds[n];
     if (!spared.fused.empty() && spared.fused[n]) continue;
-    NodeCost cost = node_cost(plan, node, rows, ids_per_row);
-    for (const ValueId out : node.outputs)
-      if (std::find(spared.in_place.begin(), spared.in_place.end(), out) != spared.in_place.end())
-        cost.bytes -= static_cast<double>(rows * plan.graph.value(out).cols) *
-                      static_cast<double>(dtype_size(plan.place(out).dtype));
+    const NodeCost cost = node_cost(plan, node, rows, ids_per_row, spared.in_place);
     for (int i = 0; i < times; ++i) at->cost += cost;
   }
   std::stable_sort(ops.begin(), ops.end(), [](const OpTime& a, const OpTime& b) { return a.seconds > b.seconds; });

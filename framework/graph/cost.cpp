@@ -1,5 +1,7 @@
 #include "framework/graph/cost.h"
 
+#include <algorithm>
+
 namespace mtrank {
 namespace {
 
@@ -48,9 +50,12 @@ NodeCost node_cost(const Graph& graph, const OpNode& node, int64_t rows, std::sp
   return cost_of(graph, node, rows, ids_per_row, [](ValueId) { return kFloat; });
 }
 
-NodeCost node_cost(const Plan& plan, const OpNode& node, int64_t rows, std::span<const double> ids_per_row) {
-  return cost_of(plan.graph, node, rows, ids_per_row,
-                 [&](ValueId id) { return static_cast<double>(dtype_size(plan.place(id).dtype)); });
+NodeCost node_cost(const Plan& plan, const OpNode& node, int64_t rows, std::span<const double> ids_per_row,
+                   std::span<const ValueId> in_place) {
+  return cost_of(plan.graph, node, rows, ids_per_row, [&](ValueId id) {
+    const bool moves = std::find(in_place.begin(), in_place.end(), id) == in_place.end();
+    return moves ? static_cast<double>(dtype_size(plan.place(id).dtype)) : 0.0;
+  });
 }
 
 }  // namespace mtrank

@@ -22,7 +22,8 @@ struct NodeCost {
 
 /// `ids_per_row`: by value, how many ids a row of that ids value has on average; 1 where it is empty. float32.
 NodeCost node_cost(const Graph& graph, const OpNode& node, int64_t rows, std::span<const double> ids_per_row = {});
-/// With values of the size that the plan stores them in.
-NodeCost node_cost(const Plan& plan, const OpNode& node, int64_t rows, std::span<const double> ids_per_row = {});
+/// With values of the size that the plan stores them in; those `in_place` are not moved.
+NodeCost node_cost(const Plan& plan, const OpNode& node, int64_t rows, std::span<const double> ids_per_row = {},
+                   std::span<const ValueId> in_place = {});
 
 }  // namespace mtrank
