@@ -1,11 +1,10 @@
-#include "framework/data/csv_reader.h"
-
 #include <algorithm>
 #include <cstring>
 
 #include "framework/core/error.h"
 #include "framework/data/byte_source.h"
 #include "framework/data/csv_text.h"
+#include "framework/data/reader.h"
 
 namespace mtrank {
 namespace {
@@ -208,6 +207,8 @@ class CsvReader : public Reader {
 
 }  // namespace
 
+/// Reads delimited text: a header line (unless the options name the columns), a byte order mark, LF or CRLF, quotes
+/// as in RFC 4180. Empty lines are skipped, but in a file of one column, where they are rows with an empty value.
 std::unique_ptr<Reader> open_csv(const std::string& path, const ReadOptions& options) {
   return std::make_unique<CsvReader>(path, options);
 }

@@ -1,5 +1,7 @@
 #include "framework/data/reader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "framework/config/choices.h"
@@ -28,11 +30,7 @@ constexpr Format kFormats[] = {
 #undef MTRANK_READER
 };
 
-std::string known_formats() {
-  std::string names;
-  for (const std::string& name : file_formats()) names += (names.empty() ? "" : ", ") + name;
-  return names;
-}
+std::string known_formats() { return fmt::format("{}", fmt::join(file_formats(), ", ")); }
 
 const Format& find_format(const std::string& path, const ReadOptions& options) {
   std::string_view name = path;
