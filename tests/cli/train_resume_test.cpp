@@ -97,7 +97,7 @@ TEST_F(TrainTest, ARunKilledBeforeItsBundleIsTestedOnce) {
 
 TEST_F(TrainTest, ASecondTrainerExitsWithTheOwnersPid) {
   Child first(command("run", {"--set", "train.epochs=100000"}), path("run.log"));
-  while (first.running() && checkpoints("run").empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  wait_for(first, [&] { return !checkpoints("run").empty(); });
   const std::string pid = lines_of(contents("run/lock")).at(0);
   for (const Arguments& more : {Arguments{}, Arguments{"--resume"}}) {
     const ProcessResult second = train("run", more);
@@ -118,9 +118,7 @@ TEST_F(TrainTest, InterruptedAndResumedGivesTheSameBundle) {
     EXPECT_FALSE(disk::is_file(path(run + "/model.safetensors")));
     const int64_t step = newest_state(run)["step"];
     EXPECT_THAT(contents(run + ".log"), HasSubstr("stopped by a signal after step " + std::to_string(step)));
-    Arguments resume = longer;
-    resume.push_back("--resume");
-    const ProcessResult r = train(run, resume);
+    const ProcessResult r = train(run, resuming(longer));
     ASSERT_EQ(r.code, 0) << r.err;
     EXPECT_THAT(r.out, HasSubstr("resumed at step " + std::to_string(step)));
     EXPECT_EQ(contents(run + "/model.safetensors"), expected);
@@ -132,15 +130,13 @@ TEST_F(TrainTest, ASignalCutsAnEvaluationShortAndTheResumedRunBeginsWithIt) {
   const Arguments slow = {"--set", "train.batch_size=400", "--set", "train.epochs=6",
                           "--set", "eval.batch_size=1",    "--set", "eval.metrics=[logloss]"};
   const std::string expected = bundle("reference", slow);
-  Arguments resume = slow;
-  resume.push_back("--resume");
   bool seen = false;
   for (int i = 0; i < 200 && !seen; ++i) {
     const std::string run = "run" + std::to_string(i), log = path(run + "/metrics.jsonl");
     interrupted(run, slow, SIGTERM, [&] { return disk::is_file(log) && !contents(run + "/metrics.jsonl").empty(); });
     if (checkpoints(run).empty() || !newest_state(run)["evaluation_due"]) continue;
     seen = true;
-    EXPECT_EQ(bundle(run, resume), expected);
+    EXPECT_EQ(bundle(run, resuming(slow)), expected);
     const auto evaluations = [&](const std::string& name) {
       std::vector<Json> found;
       for (const Json& line : metrics(name))
@@ -161,15 +157,12 @@ const Arguments kLarge = {"--set", "model.experts.hidden=[2000, 1000]",
 
 TEST_F(TrainTest, ASecondSignalEndsTheRunBeforeItsStepIsDone) {
   const std::string expected = bundle("reference", kLarge);
-  Arguments resume = kLarge;
-  resume.push_back("--resume");
   for (const auto& [signal, code] : {std::pair{SIGINT, 130}, std::pair{SIGTERM, 143}}) {
     bool seen = false;
     for (int i = 0; i < 20 && !seen; ++i) {
       const std::string run = "run" + std::to_string(code) + "_" + std::to_string(i), log = run + ".log";
       Child child(command(run, kLarge), path(log));
-      while (child.running() && contents(log).find("step 1/3") == std::string::npos)
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      wait_for(child, [&] { return contents(log).find("step 1/3") != std::string::npos; });
       child.signal(signal);
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
       child.signal(signal);
@@ -177,7 +170,7 @@ TEST_F(TrainTest, ASecondSignalEndsTheRunBeforeItsStepIsDone) {
       // On a busy machine the step may have ended, and the checkpoint begun, before the second one came.
       if (disk::is_directory(path(run + "/checkpoints"))) continue;
       EXPECT_THAT(contents(log), Not(HasSubstr("stopped by a signal"))) << "that comes after the checkpoint";
-      EXPECT_EQ(bundle(run, resume), expected);
+      EXPECT_EQ(bundle(run, resuming(kLarge)), expected);
       seen = true;
     }
     EXPECT_TRUE(seen) << "no second signal " << signal << " came while the step ran";
@@ -186,14 +179,11 @@ TEST_F(TrainTest, ASecondSignalEndsTheRunBeforeItsStepIsDone) {
 
 TEST_F(TrainTest, ASecondSignalDoesNotWaitForTheCheckpoint) {
   const std::string expected = bundle("reference", kLarge);
-  Arguments resume = kLarge;
-  resume.push_back("--resume");
   bool seen = false;
   for (int i = 0; i < 50 && !seen; ++i) {
     const std::string run = "run" + std::to_string(i), saved = path(run + "/checkpoints");
     Child child(command(run, kLarge), path(run + ".log"));
-    while (child.running() && contents(run + ".log").find("step 1/3") == std::string::npos)
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    wait_for(child, [&] { return contents(run + ".log").find("step 1/3") != std::string::npos; });
     child.signal(SIGTERM);
     while (child.running() && (!disk::is_directory(saved) || disk::list(saved).empty())) std::this_thread::yield();
     child.signal(SIGTERM);
@@ -202,7 +192,7 @@ TEST_F(TrainTest, ASecondSignalDoesNotWaitForTheCheckpoint) {
     ASSERT_EQ(disk::list(saved).size(), 1u);
     EXPECT_THAT(disk::list(saved)[0], ::testing::StartsWith("partial-"));
     EXPECT_THAT(contents(run + ".log"), Not(HasSubstr("stopped by a signal")));
-    EXPECT_EQ(bundle(run, resume), expected);
+    EXPECT_EQ(bundle(run, resuming(kLarge)), expected);
     for (const std::string& name : disk::list(saved)) EXPECT_THAT(name, Not(::testing::StartsWith("partial-")));
     seen = true;
   }

@@ -72,10 +72,18 @@ class TrainTest : public TempDirTest {
     for (const std::string& line : lines_of(contents(run + "/metrics.jsonl"))) lines.push_back(Json::parse(line));
     return lines;
   }
+  static Arguments resuming(Arguments run) {
+    run.push_back("--resume");
+    return run;
+  }
+  /// Returns when `ready`, or when the run has ended.
+  static void wait_for(Child& run, const std::function<bool()>& ready) {
+    while (run.running() && !ready()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   /// Starts a run, sends a signal once `ready`, and returns how it ended.
   int interrupted(const std::string& run, const Arguments& more, int signal, const std::function<bool()>& ready) const {
     Child child(command(run, more), path(run + ".log"));
-    while (child.running() && !ready()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    wait_for(child, ready);
     child.signal(signal);
     return child.wait();
   }

@@ -25,8 +25,7 @@ TEST_F(TrainTest, AWarmStartReportsAndIsPartOfTheRun) {
 
   ASSERT_EQ(interrupted("third", warm, SIGTERM, [&] { return !checkpoints("third").empty(); }), 143);
   disk::remove(path("first"));
-  Arguments resume = warm;
-  resume.push_back("--resume");
+  Arguments resume = resuming(warm);
   const ProcessResult resumed = train("third", resume);
   ASSERT_EQ(resumed.code, 0) << resumed.err;
   EXPECT_THAT(resumed.out, Not(HasSubstr("warm start")));
@@ -55,9 +54,7 @@ TEST_F(TrainTest, FeaturesMayBeCalledAsOptimisersStates) {
   const std::string undisturbed = bundle("whole", features);
   ASSERT_NE(undisturbed, "");
   disk::remove(path("whole/model.safetensors"));
-  Arguments resumed = features;
-  resumed.push_back("--resume");
-  EXPECT_EQ(bundle("whole", resumed), undisturbed);
+  EXPECT_EQ(bundle("whole", resuming(features)), undisturbed);
   for (const std::string& from : Arguments{"whole", "whole/checkpoints/" + checkpoints("whole").back()}) {
     Arguments warm = features;
     warm.insert(warm.end(), {"--set", "train.init_from=" + path(from)});
