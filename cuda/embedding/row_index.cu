@@ -275,8 +275,7 @@ void sort(cudaStream_t stream, const IndexPlan& plan, IndexMemory& memory) {
 }
 
 bool same_class(const DeviceTable& a, const DeviceTable& b) {
-  return a.dim == b.dim && a.optimizer == b.optimizer && a.moves_every_row == b.moves_every_row &&
-         (a.slots[0] == nullptr) == (b.slots[0] == nullptr);
+  return a.dim == b.dim && a.optimizer == b.optimizer && a.moves_every_row == b.moves_every_row;
 }
 
 /// Tables of a class side by side; classes and tables otherwise in the caller's order.

@@ -58,7 +58,7 @@ struct HotRow {
 /// Of a class and level, as one number so that both advance together: rows << 32 | blocks.
 using HotCount = unsigned long long;
 
-/// Tables that are updated together: the same width, optimiser and state.
+/// Tables that are updated together: the same width and optimiser. Momentum may be that of some of them alone.
 struct RowClass {
   uint32_t first_table = 0, end_table = 0;  ///< in the order of the index
   uint32_t first_row = 0, end_row = 0;

@@ -145,6 +145,21 @@ TEST_F(CudaSparseUpdate, MoreKindsOfTablesThanALaunchTakes) {
   expect_as_cpu(c);
 }
 
+/// A job lays its memory out before its tables have theirs.
+TEST_F(CudaSparseUpdate, AsksForTheSameMemoryBeforeItsTablesHaveAny) {
+  const OptimizerSettings s("sgd", OptimizerUse::tables);
+  std::vector<cuda::DeviceTable> tables;
+  std::vector<cuda::DeviceFeature> features;
+  for (int t = 0; t < 20; ++t) {
+    tables.push_back({.rows = 50, .dim = 1 + t / 2, .optimizer = &s.info()});
+    features.push_back({.table = t});
+  }
+  const size_t planned = cuda::SparseUpdate::bytes(tables, features, 8);
+  float momentum = 0;
+  for (size_t t = 0; t < tables.size(); t += 2) tables[t].slots[0] = &momentum;
+  EXPECT_EQ(cuda::SparseUpdate::bytes(tables, features, 8), planned);
+}
+
 TEST_F(CudaSparseUpdate, SaysWhatItCannotHold) {
   const OptimizerSettings s("sgd", OptimizerUse::tables);
   std::vector<cuda::DeviceTable> tables(3, {.rows = 2'000'000'000, .dim = 1, .optimizer = &s.info()});

@@ -50,6 +50,15 @@ TEST_F(CudaSparseUpdate, TablesOfSeveralWidthsAndOptimizersSharedByFeatures) {
                  .optimizers = {"sgd", "ftrl", "adam", "sgd", "adagrad"}});
 }
 
+TEST_F(CudaSparseUpdate, MomentumOfSomeTables) {
+  expect_as_cpu({.name = "momentum of some",
+                 .optimizer = "sgd",
+                 .tables = {{20, 16}, {70, 16}, {33, 16}},
+                 .features = {{0, Kind::list, 20, 0.5}, {1, Kind::list}, {2, Kind::single}},
+                 .steps = 3,
+                 .momentum = {0, 0.9, 0}});
+}
+
 TEST_F(CudaSparseUpdate, SingleColumnsAreF32BesideBf16) {
   expect_as_cpu({.name = "mixed",
                  .tables = {{20, 1}, {70, 4}, {40, 1}, {50, 16}},

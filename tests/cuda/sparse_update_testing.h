@@ -53,12 +53,14 @@ struct Case {
   bool low = false;                          ///< gradients in bf16
   int64_t shift = 0;                         ///< columns before the first of a gradient in its memory
   std::vector<std::string> optimizers = {};  ///< by table, instead of one for all
+  std::vector<double> momentum = {};         ///< by table, or none
   double tolerance = 0;
 
   OptimizerSettings settings(size_t table) const {
     OptimizerSettings s(optimizers.empty() ? optimizer : optimizers[table], OptimizerUse::tables);
     s.lr = 0.1;
     for (const auto& [name, value] : parameters) s.set(name, value);
+    if (!momentum.empty()) s.set("momentum", momentum[table]);
     return s;
   }
 
