@@ -283,7 +283,7 @@ void Job::repeat(int64_t step, double lr_factor) {
   MTRANK_ASSERT(started_ >= kDepth);
   const int s = take_slot();
   set_control(s, step, lr_factor);
-  copy_to_device(s, StepControl::bytes(plan_.tables.size()));
+  copy_to_device(s, StepControl::bytes(plan_.model.tables().size()));
   start(s);
 }
 

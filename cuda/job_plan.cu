@@ -53,11 +53,6 @@ JobPlan::JobPlan(const AcceleratorJob& j)
   require_countable(scoring, "eval.batch_size");
   model.reserve(lasting);
   stopped_at = lasting.reserve("the mark of a failed step", sizeof(uint32_t));
-  for (const EmbeddingTable* table : j.model.tables)
-    tables.push_back({.rows = table->rows(),
-                      .dim = table->dim(),
-                      .optimizer = &table->optimizer().info(),
-                      .moves_every_row = table->moves_every_row()});
   const Graph& graph = training.graph;
   for (const SparseGradient& sparse : graph.sparse_gradients) {
     const auto table = std::find_if(graph.tables.begin(), graph.tables.end(),

@@ -29,7 +29,6 @@ class JobPlan {
   size_t stopped_at;     ///< a word of it: see verdict()
 
   std::vector<IdsRoom> training_room, scoring_room;  ///< by id input of the plans
-  std::vector<DeviceTable> tables;                   ///< without addresses
   std::vector<int> table_of, ids_of;                 ///< by sparse gradient: its table, its place among the plan's ids
   /// By sparse gradient: the gradient of the pooled output, where it is the same and nothing needs to be copied.
   std::vector<ValueId> same_as;

@@ -31,6 +31,11 @@ DeviceModel::DeviceModel(const HostModel& host, const OptimizerSettings& optimiz
     low_offsets_.push_back(low_elements_);
     low_elements_ += round_up(entry.rows * low_copies_.back().ld, 32);
   }
+  for (const EmbeddingTable* table : host.tables)
+    tables_.push_back({.rows = table->rows(),
+                       .dim = table->dim(),
+                       .optimizer = &table->optimizer().info(),
+                       .moves_every_row = table->moves_every_row()});
 }
 
 void DeviceModel::reserve(DeviceMemory& memory) {
@@ -67,18 +72,11 @@ void DeviceModel::bind(const DeviceMemory& memory, cudaStream_t stream) {
     }
     copier_.emplace(low_copies_, memory.at<void>(low_copies_at_), stream);
   }
-  for (size_t t = 0; t < host_.tables.size(); ++t) {
-    const EmbeddingTable& host = *host_.tables[t];
-    DeviceTable table{.weights = memory.at<float>(tables_at_[t].weights),
-                      .slots = {},
-                      .rows = host.rows(),
-                      .dim = host.dim(),
-                      .optimizer = &host.optimizer().info(),
-                      .moves_every_row = host.moves_every_row()};
-    const SlotPointers slots = host.slots();
+  for (size_t t = 0; t < tables_.size(); ++t) {
+    tables_[t].weights = memory.at<float>(tables_at_[t].weights);
+    const SlotPointers slots = host_.tables[t]->slots();
     for (size_t s = 0; s < kMaxSlots; ++s)
-      if (slots[s]) table.slots[s] = memory.at<float>(tables_at_[t].slots[s]);
-    tables_.push_back(table);
+      if (slots[s]) tables_[t].slots[s] = memory.at<float>(tables_at_[t].slots[s]);
   }
 }
 

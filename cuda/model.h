@@ -33,8 +33,8 @@ class DeviceModel {
   float* weights() const { return weights_; }
   float* gradient() const { return gradient_; }
   const SlotPointers& slots() const { return slots_; }
+  /// In the order of the training graph's tables; addresses once bound.
   const std::vector<DeviceTable>& tables() const { return tables_; }
-  const HostModel& host() const { return host_; }
   /// The copies in bf16, which the update keeps up to date; null where there are none.
   const LowCopies* low_copies() const { return copier_ ? &*copier_ : nullptr; }
 

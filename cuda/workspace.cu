@@ -14,7 +14,7 @@ int64_t pooled_ld(const Value& value, DType dtype) {
 }  // namespace
 
 Workspace::Workspace(const JobPlan& plan)
-    : training_layout(plan.training, plan.training_room, StepControl::bytes(plan.tables.size())),
+    : training_layout(plan.training, plan.training_room, StepControl::bytes(plan.model.tables().size())),
       scoring_layout(plan.scoring, plan.scoring_room, sizeof(DeviceStep)),
       slots{{plan.training, training_layout}, {plan.training, training_layout}},
       scoring_slot(plan.scoring, scoring_layout) {
@@ -35,7 +35,8 @@ Workspace::Workspace(const JobPlan& plan)
     features.push_back({plan.table_of[f], ids.list, ids.weighted, ids.capacity});
   }
   if (!features.empty())
-    sparse_at_ = memory.reserve("sorted ids", SparseUpdate::bytes(plan.tables, features, plan.training.capacity));
+    sparse_at_ =
+        memory.reserve("sorted ids", SparseUpdate::bytes(plan.model.tables(), features, plan.training.capacity));
   for (size_t s = 0; s < 2; ++s) {
     scratch_at_[s] = memory.reserve("working memory of kernels", Context::kScratch);
     blas_at_[s] = memory.reserve("working memory of matrix products", Context::kWorkspace);
