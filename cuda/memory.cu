@@ -50,16 +50,6 @@ size_t DeviceMemory::reserve(const std::string& what, size_t bytes) {
   return offset;
 }
 
-size_t DeviceMemory::share(const std::string& what, size_t bytes) {
-  for (const Shared& shared : shared_) {
-    if (shared.what != what) continue;
-    MTRANK_ASSERT(bytes <= shared.bytes);
-    return shared.offset;
-  }
-  shared_.push_back({what, reserve(what, bytes), bytes});
-  return shared_.back().offset;
-}
-
 void DeviceMemory::allocate() {
   if (bytes_ == 0) return;
   void* data = nullptr;

@@ -22,8 +22,6 @@ class DeviceMemory {
 
   /// Bytes for `what`; returns where they will be. Regions of one name are one line of `regions()`.
   size_t reserve(const std::string& what, size_t bytes);
-  /// The region lies where the largest of this name lies: for what is never used at the same time.
-  size_t share(const std::string& what, size_t bytes);
   size_t bytes() const { return bytes_; }
   const std::vector<AcceleratorRegion>& regions() const { return regions_; }
 
@@ -35,12 +33,7 @@ class DeviceMemory {
   }
 
  private:
-  struct Shared {
-    std::string what;
-    size_t offset, bytes;
-  };
   std::vector<AcceleratorRegion> regions_;
-  std::vector<Shared> shared_;
   size_t bytes_ = 0;
   std::byte* data_ = nullptr;
 };
@@ -86,7 +79,6 @@ class Event {
   Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
-  operator cudaEvent_t() const { return event_; }
   void record(cudaStream_t stream) const { MTRANK_CUDA(cudaEventRecord(event_, stream)); }
   /// What comes on `stream` from now on waits for what was recorded.
   void hold(cudaStream_t stream) const { MTRANK_CUDA(cudaStreamWaitEvent(stream, event_, 0)); }

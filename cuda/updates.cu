@@ -16,7 +16,6 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int64_t kMostBlocks = 4096;
 constexpr float kLargestSum = 1e18f;  // its square fits a float
-constexpr uint32_t kNothing = 0xffffffffu;
 
 /// The sum over the block's kThreads threads, by a tree; in thread 0.
 __device__ double block_sum(double x) {
@@ -59,26 +58,23 @@ __device__ bool fine(const SparseLimits& limits, uint32_t f) {
 }
 
 __global__ void __launch_bounds__(kThreads) verdict_kernel(Verdict v) {
-  __shared__ uint32_t fault;
-  if (threadIdx.x == 0) fault = kNothing;
-  __syncthreads();
+  bool all_fine = true;
   for (int i = static_cast<int>(threadIdx.x); i < v.loss_count; i += kThreads)
-    if (!math::finite(v.losses[i])) atomicMin(&fault, 1u);
+    all_fine = all_fine && math::finite(v.losses[i]);
   for (uint32_t f = threadIdx.x; f < static_cast<uint32_t>(v.limits.features); f += kThreads)
-    if (!fine(v.limits, f)) atomicMin(&fault, 2u + f);
+    all_fine = all_fine && fine(v.limits, f);
+  all_fine = __syncthreads_and(all_fine) != 0;
   double sum = 0;
   for (int i = static_cast<int>(threadIdx.x); i < kNormBlocks; i += kThreads) sum += v.partial[i];
   sum = block_sum(sum);
   if (threadIdx.x != 0) return;
-  const uint32_t first = math::finite(sum) ? fault : min(fault, 1u);
-  const bool finite = first == kNothing;
+  const bool finite = all_fine && math::finite(sum);
   if (!finite) *v.stopped = 1;
   const double factor = v.clip_norm / (math::sqrt(sum) + 1e-6);
   *v.outcome = {.norm_squared = sum,
                 .finite = finite ? 1u : 0u,
                 .proceed = *v.stopped == 0 ? 1u : 0u,
-                .scale = static_cast<float>(factor < 1.0 ? factor : 1.0),
-                .first_fault = finite ? 0u : first};
+                .scale = static_cast<float>(factor < 1.0 ? factor : 1.0)};
 }
 
 constexpr int64_t kLowColumns = 8;  // of bf16: 16 bytes

@@ -38,8 +38,6 @@ struct Outcome {
   uint32_t finite = 0;      ///< 1: losses and gradients are finite, and no sum of a table's can overflow
   uint32_t proceed = 0;     ///< 1: finite, and so was every step before
   float scale = 1;          ///< of the dense gradients, so that their norm is at most what is asked for
-  uint32_t first_fault =
-      0;  ///< what is not finite: 0 nothing, 1 a loss or a dense gradient, 2 + f feature f's gradient
 };
 
 constexpr int kNormBlocks = 1024;
