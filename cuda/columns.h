@@ -76,7 +76,7 @@ struct LaneGroup {
   int bits;
   __device__ __forceinline__ int size() const { return 1 << bits; }
   __device__ __forceinline__ int lane() const { return static_cast<int>(threadIdx.x) & (size() - 1); }
-  /// Number of the group in the grid, of its warp's first group, and how many there are.
+  /// Number of the group in the grid, and how many there are.
   __device__ __forceinline__ int64_t number() const {
     return (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) >> bits;
   }

@@ -9,7 +9,7 @@ namespace mtrank::cuda {
 /// The device this process uses: the first one visible. sm_80 or newer; others have no code here.
 class Device {
  public:
-  /// Null text where there is one that can be used; else why not, in one line.
+  /// Empty where there is one that can be used; else why not, in one line.
   static std::string problem();
   /// Makes it the calling thread's. Throws ResourceError.
   Device();

@@ -3,7 +3,6 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
-#include <string_view>
 
 #include "framework/core/philox.h"
 #include "framework/graph/graph.h"

@@ -89,7 +89,7 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-/// "12.3 GiB".
+/// "12.34 GiB".
 std::string gib(size_t bytes);
 
 }  // namespace mtrank::cuda

@@ -49,9 +49,9 @@ struct Product {
   int64_t signs_ld = 0;
 };
 
-/// Matrix products by cuBLASLt. The algorithm of a product is the library's first suggestion for its
-/// shape, never a matter of timing, and never one that adds in an order that varies: the same bits on every run with
-/// the same library on the same GPU.
+/// Matrix products by cuBLASLt. The algorithm of a product is the library's first suggestion for its shape, never a
+/// matter of timing, and never one that adds in an order that varies: the same bits on every run with the same library
+/// on the same GPU.
 ///
 /// Not every kernel of the library has every epilogue: in bf16 its fastest ones for sm_90 have none of the backward
 /// pass, so that to fuse is to multiply with older ones. An epilogue that would change the kernel counts as refused.

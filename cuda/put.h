@@ -2,6 +2,7 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <span>
@@ -22,7 +23,7 @@ void put_words(cudaStream_t stream, const PutBytes& from, int words, uint4* to);
 
 /// Copies small host data to device memory as the parameters of launches (3.5 KiB each): nothing on the host needs to
 /// outlive the call, and a captured graph keeps its own copy. `to` lies on a multiple of 16 bytes and has room for
-/// whole words of 16 bytes: put_room(n) elements.
+/// whole words of 16 bytes: put_bytes<T>(n).
 template <class T>
 void put(cudaStream_t stream, std::span<const T> from, T* to) {
   static_assert(std::is_trivially_copyable_v<T>);

@@ -67,7 +67,7 @@ class Slot {
   }
   /// Copies the first `bytes` of it to the device.
   void copy(cudaStream_t stream, size_t bytes) const;
-  /// Turns wide inputs into rows that begin at multiples of 16 bytes, of the plan's dtype. One launch an input.
+  /// Turns wide inputs into rows that begin at multiples of 64 bytes, of the plan's dtype. One launch an input.
   void unpack(cudaStream_t stream) const;
 
   std::span<const DeviceView> inputs() const { return inputs_; }

@@ -142,7 +142,7 @@ class Accelerator {
 
 /// Whether this build can have one.
 bool accelerator_built();
-/// Null when this machine has none that can be used; `why` says so in one line.
+/// False where this machine has none that can be used; `why` says so in one line.
 bool accelerator_present(std::string* why);
 /// What the build has of it and what the machine has, by name, for people.
 std::vector<std::pair<std::string, std::string>> accelerator_facts();
