@@ -41,14 +41,9 @@ __device__ uint32_t lower_bound(const uint32_t* at, uint32_t n, uint32_t x) {
   return begin;
 }
 
-__global__ void clear_kernel(uint32_t* at, size_t words) {
-  const size_t threads = static_cast<size_t>(gridDim.x) * blockDim.x;
-  for (size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < words; i += threads) at[i] = 0;
-}
-
 struct Expand {
   const IndexTable* tables;
-  const IndexFeature* features;
+  const DeviceIds* features;
   const DeviceStep* step;
   uint32_t *keys, *values;
   uint32_t* source;
@@ -58,7 +53,7 @@ struct Expand {
   int feature_bits;
 };
 
-__device__ int64_t first_id(const IndexFeature& f, int64_t row) { return f.offsets ? f.offsets[row] : row; }
+__device__ int64_t first_id(const DeviceIds& f, int64_t row) { return f.offsets ? f.offsets[row] : row; }
 
 /// One block of y a table. A group of lanes takes a sample: its lookups go where those of all samples and features
 /// before it end. What is left of the table's capacity becomes no lookups.
@@ -74,7 +69,7 @@ __global__ void __launch_bounds__(kThreads) expand_kernel(Expand e) {
     for (uint32_t f = t.first_feature; f < t.end_feature; ++f)
       at += static_cast<uint32_t>(first_id(e.features[f], row) - first_id(e.features[f], 0));
     for (uint32_t f = t.first_feature; f < t.end_feature; ++f) {
-      const IndexFeature feature = e.features[f];
+      const DeviceIds feature = e.features[f];
       const int64_t begin = first_id(feature, row);
       const auto count = static_cast<uint32_t>(first_id(feature, row + 1) - begin);
       const uint32_t source = static_cast<uint32_t>(row << e.feature_bits) | f;
@@ -372,7 +367,6 @@ IndexPlan plan_index(std::span<const DeviceTable> tables, std::span<const Device
   plan.key_bits = static_cast<int>(std::bit_width(plan.rows));
   plan.feature_bits = features.size() > 1 ? static_cast<int>(std::bit_width(features.size() - 1)) : 0;
   MTRANK_ASSERT(batch << plan.feature_bits <= int64_t{UINT32_MAX});
-  plan.numbered = plan.weighted;
   plan.sort_bytes = sort_bytes(lookups);
   return plan;
 }
@@ -395,8 +389,8 @@ size_t place_index(const IndexPlan& plan, std::byte* base, IndexMemory* memory) 
     take(m.keys[i], n + 1);
     take(m.values[i], n);
   }
-  take(m.source, plan.numbered ? n : 0);
-  take(m.weight, plan.numbered ? n : 0);
+  take(m.source, plan.weighted ? n : 0);
+  take(m.weight, plan.weighted ? n : 0);
   take(m.sort, plan.sort_bytes);
   take(m.tiles, n / kTile + 1);
   take(m.segments, 1);
@@ -406,7 +400,7 @@ size_t place_index(const IndexPlan& plan, std::byte* base, IndexMemory* memory) 
   take(m.heaviest, tables);
   take(m.hot_count, plan.classes.size() * kMaxLevels);
   take(m.touched, static_cast<size_t>(plan.touched_words));
-  m.cleared_words = (at - cleared) / sizeof(uint32_t);
+  m.cleared_bytes = at - cleared;
   take(m.hot, static_cast<size_t>(plan.hot_rows));
   take(m.partial, static_cast<size_t>(plan.partials));
   return at;
@@ -414,14 +408,10 @@ size_t place_index(const IndexPlan& plan, std::byte* base, IndexMemory* memory) 
 
 void build_index(cudaStream_t stream, const IndexPlan& plan, IndexMemory& memory, std::span<const DeviceIds> ids,
                  const DeviceStep* step) {
-  std::vector<IndexFeature> features;
-  for (const int f : plan.feature_order) {
-    const DeviceIds& from = ids[static_cast<size_t>(f)];
-    features.push_back({from.ids, from.offsets, from.weights});
-  }
-  put(stream, std::span<const IndexFeature>(features), memory.features);
-  launch(clear_kernel, dim3(blocks_for(static_cast<int64_t>(memory.cleared_words))), dim3(kThreads), stream,
-         memory.heaviest, memory.cleared_words);
+  std::vector<DeviceIds> features;
+  for (const int f : plan.feature_order) features.push_back(ids[static_cast<size_t>(f)]);
+  put(stream, std::span<const DeviceIds>(features), memory.features);
+  MTRANK_CUDA(cudaMemsetAsync(memory.heaviest, 0, memory.cleared_bytes, stream));
   if (plan.capacity == 0) return;
 
   const auto tables = static_cast<unsigned>(plan.tables.size());
@@ -430,8 +420,8 @@ void build_index(cudaStream_t stream, const IndexPlan& plan, IndexMemory& memory
                       .step = step,
                       .keys = memory.keys[0],
                       .values = memory.values[0],
-                      .source = plan.numbered ? memory.source : nullptr,
-                      .weight = plan.numbered ? memory.weight : nullptr,
+                      .source = plan.weighted ? memory.source : nullptr,
+                      .weight = plan.weighted ? memory.weight : nullptr,
                       .heaviest = memory.heaviest,
                       .no_row = plan.rows,
                       .feature_bits = plan.feature_bits};

@@ -34,12 +34,6 @@ struct IndexTable {
   uint64_t weighted;
 };
 
-struct IndexFeature {
-  const int32_t* ids;
-  const int32_t* offsets;
-  const float* weights;
-};
-
 /// Where a feature's pooled gradient lies: row r at data + r * ld elements.
 struct GradientRows {
   const void* data;
@@ -83,8 +77,8 @@ struct IndexPlan {
   uint32_t rows = 0;      ///< of all tables; the key of what is no lookup
   uint32_t capacity = 0;  ///< lookups
   int key_bits = 0, feature_bits = 0;
-  bool numbered = false;  ///< values are numbers of lookups, else sample << feature_bits | place
-  bool weighted = false;  ///< some feature has weights
+  bool weighted =
+      false;  ///< some feature has weights: values are numbers of lookups, else sample << feature_bits | place
   int64_t hot_rows = 0, partials = 0, touched_words = 0;
   size_t sort_bytes = 0;
 };
@@ -98,7 +92,7 @@ struct IndexMemory {
   IndexTable* tables;
   uint32_t* table_of;
   // By step.
-  IndexFeature* features;   ///< by place
+  DeviceIds* features;      ///< by place
   GradientRows* gradients;  ///< by place
   uint32_t* largest;        ///< by feature as the caller counts
   uint32_t *keys[2], *values[2];
@@ -114,7 +108,7 @@ struct IndexMemory {
   uint32_t* touched;        ///< a bit a row, where every row moves
   HotRow* hot;
   float* partial;
-  size_t cleared_words;  ///< from `heaviest` on: set to 0 by every step
+  size_t cleared_bytes;  ///< from `heaviest` on: set to 0 by every step
   // After the sort: which of the buffers hold what.
   const uint32_t *sorted_keys, *sorted_values;
   uint32_t* begins;  ///< by segment: its first lookup; and the end of the last

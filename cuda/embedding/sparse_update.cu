@@ -2,37 +2,29 @@
 
 #include "cuda/embedding/row_sums.h"
 #include "cuda/embedding/update_rows.h"
-#include "cuda/launch.h"
 #include "cuda/put.h"
 
 namespace mtrank::cuda {
-namespace {
-
-__global__ void clear_largest_kernel(uint32_t* largest, int features) {
-  for (int f = static_cast<int>(threadIdx.x); f < features; f += static_cast<int>(blockDim.x)) largest[f] = 0;
-}
-
-}  // namespace
 
 size_t SparseUpdate::bytes(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features,
                            int64_t batch) {
   return place_index(plan_index(tables, features, batch), nullptr, nullptr);
 }
 
-SparseUpdate::SparseUpdate(std::vector<DeviceTable> tables, std::vector<DeviceFeature> features, int64_t batch,
+SparseUpdate::SparseUpdate(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch,
                            void* memory, cudaStream_t stream)
-    : tables_(std::move(tables)), features_(std::move(features)), plan_(plan_index(tables_, features_, batch)) {
+    : plan_(plan_index(tables, features, batch)) {
   place_index(plan_, static_cast<std::byte*>(memory), &memory_);
   put(stream, std::span<const IndexTable>(plan_.tables), memory_.tables);
   put(stream, std::span<const uint32_t>(plan_.table_of), memory_.table_of);
 }
 
 void SparseUpdate::begin(cudaStream_t stream) const {
-  launch(clear_largest_kernel, dim3(1), dim3(256), stream, memory_.largest, static_cast<int>(features_.size()));
+  MTRANK_CUDA(cudaMemsetAsync(memory_.largest, 0, plan_.table_of.size() * sizeof(uint32_t), stream));
 }
 
 void SparseUpdate::prepare(cudaStream_t stream, std::span<const DeviceIds> ids, const DeviceStep* step) {
-  MTRANK_ASSERT(ids.size() == features_.size());
+  MTRANK_ASSERT(ids.size() == plan_.table_of.size());
   build_index(stream, plan_, memory_, ids, step);
 }
 
@@ -41,12 +33,12 @@ SparseLimits SparseUpdate::limits() const {
           .table_of = memory_.table_of,
           .lookups = memory_.lookups,
           .heaviest = memory_.heaviest,
-          .features = static_cast<int>(features_.size())};
+          .features = static_cast<int>(plan_.table_of.size())};
 }
 
 void SparseUpdate::update(cudaStream_t stream, std::span<const DeviceView> gradients, const OptimizerStep* steps,
                           const uint32_t* proceed) {
-  MTRANK_ASSERT(gradients.size() == features_.size());
+  MTRANK_ASSERT(gradients.size() == plan_.table_of.size());
   std::vector<GradientRows> rows;
   for (const int f : plan_.feature_order) {
     const DeviceView& g = gradients[static_cast<size_t>(f)];
@@ -59,8 +51,8 @@ void SparseUpdate::update(cudaStream_t stream, std::span<const DeviceView> gradi
                      .values = memory_.sorted_values,
                      .begins = memory_.begins,
                      .table_segment = memory_.table_segment,
-                     .source = plan_.numbered ? memory_.source : nullptr,
-                     .weight = plan_.numbered ? memory_.weight : nullptr,
+                     .source = plan_.weighted ? memory_.source : nullptr,
+                     .weight = plan_.weighted ? memory_.weight : nullptr,
                      .gradients = memory_.gradients,
                      .tables = memory_.tables,
                      .hot_count = memory_.hot_count + c * kMaxLevels,

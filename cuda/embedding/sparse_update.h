@@ -63,8 +63,8 @@ class SparseUpdate {
 
   /// `memory` holds `bytes(...)` bytes on a multiple of 256, and is written to on `stream`. Throws ResourceError where
   /// the tables have 2^32 rows or more, or a batch 2^31 ids or more.
-  SparseUpdate(std::vector<DeviceTable> tables, std::vector<DeviceFeature> features, int64_t batch, void* memory,
-               cudaStream_t stream);
+  SparseUpdate(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch,
+               void* memory, cudaStream_t stream);
 
   /// Where the kernel that writes feature f's pooled gradient notes the bits of its greatest magnitude.
   uint32_t* largest(int feature) const { return memory_.largest + feature; }
@@ -86,8 +86,6 @@ class SparseUpdate {
               const uint32_t* proceed);
 
  private:
-  std::vector<DeviceTable> tables_;
-  std::vector<DeviceFeature> features_;
   IndexPlan plan_;
   IndexMemory memory_{};
 };
