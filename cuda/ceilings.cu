@@ -6,7 +6,6 @@
 #include "cuda/launch.h"
 #include "cuda/memory.h"
 #include "cuda/products.h"
-#include "framework/core/bf16.h"
 
 namespace mtrank {
 namespace cuda {
@@ -78,7 +77,7 @@ void fill(cudaStream_t stream, T* out, int64_t n) {
 
 class Meter {
  public:
-  Meter(const CeilingSizes& sizes) : sizes_(sizes) {}
+  explicit Meter(const CeilingSizes& sizes) : sizes_(sizes) {}
 
   Ceilings run(std::span<const ProductShape> shapes, const std::string& precision) {
     Ceilings out;
@@ -146,8 +145,7 @@ class Meter {
   }
 
   double product(const ProductShape& s, const std::string& precision) {
-    const bool bf16s = precision == "bf16";
-    const DType dtype = bf16s ? DType::bf16 : DType::f32;
+    const DType dtype = precision == "bf16" ? DType::bf16 : DType::f32;
     const auto operand = [&](int64_t rows, int64_t cols) {
       const int64_t ld = round_up(cols, 32);
       return Operand{.data = nullptr, .ld = ld, .dtype = dtype, .stride = rows * ld};
@@ -164,10 +162,7 @@ class Meter {
     memory.allocate();
     for (const auto& [o, at] : places) {
       o->data = memory.at<void>(at);
-      if (bf16s)
-        fill(stream_, memory.at<bf16>(at), o->stride * s.groups);
-      else
-        fill(stream_, memory.at<float>(at), o->stride * s.groups);
+      with_type(dtype, [&]<class T>(T) { fill(stream_, memory.at<T>(at), o->stride * s.groups); });
     }
     Products products;
     const Context context{.stream = stream_,

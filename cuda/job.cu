@@ -7,7 +7,6 @@
 #include <thread>
 
 #include "cuda/launch.h"
-#include "framework/core/bf16.h"
 
 namespace mtrank::cuda {
 namespace {
@@ -313,12 +312,10 @@ void Job::score(const HostBatch& batch, std::span<float* const> scores) {
   const size_t stride = static_cast<size_t>(job_.eval_batch);
   for (size_t o = 0; o < scores.size(); ++o) {
     const DeviceView view = work.scorer->view(plan_.scoring.graph.outputs[o].value);
-    if (view.dtype == DType::bf16)
-      launch_flat(gather_column<bf16>, batch.rows, stream_, view.as<const bf16>(), view.ld, work.scores + o * stride,
+    with_type(view.dtype, [&]<class T>(T) {
+      launch_flat(gather_column<T>, batch.rows, stream_, view.as<const T>(), view.ld, work.scores + o * stride,
                   batch.rows);
-    else
-      launch_flat(gather_column<float>, batch.rows, stream_, view.as<const float>(), view.ld, work.scores + o * stride,
-                  batch.rows);
+    });
   }
   MTRANK_CUDA(cudaMemcpyAsync(scores_.at<float>(), work.scores, plan_.scores_bytes(), cudaMemcpyDeviceToHost, stream_));
   stream_.synchronize();

@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "cuda/check.h"
+#include "framework/core/bf16.h"
 #include "framework/core/error.h"
+#include "framework/core/tensor.h"
 
 namespace mtrank::cuda {
 
@@ -28,6 +30,12 @@ void launch_flat(void (*kernel)(Parameters...), int64_t threads, cudaStream_t st
   MTRANK_ASSERT(threads <= int64_t{UINT32_MAX} / 2);
   launch(kernel, dim3(static_cast<unsigned>(ceil_div(threads, 256))), dim3(256), stream,
          std::forward<Arguments>(arguments)...);
+}
+
+/// Calls f with a number of the type: bf16, else float.
+template <class F>
+void with_type(DType dtype, const F& f) {
+  dtype == DType::bf16 ? f(bf16{}) : f(float{});
 }
 
 }  // namespace mtrank::cuda

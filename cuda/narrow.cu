@@ -16,14 +16,11 @@ struct Side {
   bool aligned = false;         ///< 16-byte accesses are possible in every row of every group
 };
 
-Side side_of(const DeviceView& view, int64_t rows, int64_t groups) {
+Side side_of(const DeviceView& view, int64_t groups) {
   if (!view) return {};
   MTRANK_ASSERT(view.dtype == DType::f32 || view.dtype == DType::bf16);
-  const auto size = static_cast<int64_t>(dtype_size(view.dtype));
   const int64_t columns = view.cols / groups;
-  const bool aligned = reinterpret_cast<uintptr_t>(view.data) % 16 == 0 && (rows == 1 || view.ld * size % 16 == 0) &&
-                       (groups == 1 || columns * size % 16 == 0);
-  return {view.data, view.ld, columns, view.dtype == DType::bf16, aligned};
+  return {view.data, view.ld, columns, view.dtype == DType::bf16, aligned(view, groups > 1 ? columns : 0)};
 }
 
 template <class T>
@@ -165,14 +162,6 @@ void with_count(int64_t n, const F& f) {
   }
 }
 
-template <class F>
-void with_type(bool half, const F& f) {
-  if (half)
-    f(bf16{});
-  else
-    f(float{});
-}
-
 unsigned grid_size(int64_t n) {
   MTRANK_ASSERT(n <= INT32_MAX);
   return static_cast<unsigned>(n);
@@ -268,7 +257,7 @@ void sum_rows(SumArguments a, bool ones_wide, bool ones_thin, FinishArguments f,
   a.block_rows = rows_of_a_block(a.rows, sums);
   const int64_t blocks = ceil_div(a.rows, a.block_rows);
   a.partial = context.scratch_of<float>(static_cast<size_t>(blocks * sums));
-  with_type(a.wide.half, [&](auto type) {
+  with_type(a.wide.half ? DType::bf16 : DType::f32, [&](auto type) {
     with_count(columns, [&](auto count) {
       using T = decltype(type);
       const dim3 grid(grid_size(ceil_div(a.wide_columns, 32 * Vector<T>::V)), grid_size(blocks), grid_size(a.groups));
@@ -283,9 +272,9 @@ void sum_rows(SumArguments a, bool ones_wide, bool ones_thin, FinishArguments f,
 }  // namespace
 
 void narrow_product(const NarrowProduct& p, const Context& context) {
-  ProductArguments a{side_of(p.in, p.rows, p.groups),
-                     side_of(p.out, p.rows, p.groups),
-                     side_of(p.before, p.rows, p.groups),
+  ProductArguments a{side_of(p.in, p.groups),
+                     side_of(p.out, p.groups),
+                     side_of(p.before, p.groups),
                      p.rows,
                      p.weights,
                      p.inner_step,
@@ -298,7 +287,7 @@ void narrow_product(const NarrowProduct& p, const Context& context) {
   const dim3 block(32 * kWarps);
   if (p.outer <= kNarrow) {
     const dim3 grid(grid_size(ceil_div(p.rows, kWarps * kDotRows)), grid_size(p.groups));
-    with_type(a.in.half, [&](auto type) {
+    with_type(p.in.dtype, [&](auto type) {
       with_count(p.outer, [&](auto count) {
         if constexpr (decltype(count)::value <= kNarrow)
           launch(row_dot_kernel<decltype(type), decltype(count)::value>, grid, block, context.stream, a);
@@ -307,7 +296,7 @@ void narrow_product(const NarrowProduct& p, const Context& context) {
     return;
   }
   MTRANK_ASSERT(p.inner <= kNarrow);
-  with_type(a.out.half, [&](auto type) {
+  with_type(p.out.dtype, [&](auto type) {
     with_count(p.inner, [&](auto count) {
       using T = decltype(type);
       const dim3 grid(grid_size(ceil_div(p.rows, kWarps * kOuterRows)), grid_size(ceil_div(p.outer, 32 * Vector<T>::V)),
@@ -321,7 +310,7 @@ void narrow_product(const NarrowProduct& p, const Context& context) {
 void narrow_gradient(const NarrowGradient& p, const Context& context) {
   SumArguments a{};
   a.rows = p.rows, a.groups = p.groups;
-  const Side x = side_of(p.x, p.rows, p.groups), dz = side_of(p.dz, p.rows, p.groups);
+  const Side x = side_of(p.x, p.groups), dz = side_of(p.dz, p.groups);
   const bool thin_dz = p.n <= kNarrow;
   MTRANK_ASSERT(thin_dz || p.k <= kNarrow);
   a.wide = thin_dz ? x : dz, a.thin = thin_dz ? dz : x;
@@ -335,7 +324,7 @@ void narrow_gradient(const NarrowGradient& p, const Context& context) {
 void column_sums(const DeviceView& values, int64_t rows, float* sums, bool accumulate, const Context& context) {
   SumArguments a{};
   a.rows = rows, a.groups = 1;
-  a.wide = side_of(values, rows, 1);
+  a.wide = side_of(values, 1);
   FinishArguments f{};
   f.bias = sums, f.add_bias = accumulate;
   sum_rows(a, false, true, f, context);

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "cuda/launch.h"
-#include "framework/core/bf16.h"
 
 namespace mtrank::cuda {
 namespace {
@@ -164,10 +163,8 @@ void Slot::unpack(cudaStream_t stream) const {
     const auto* from = reinterpret_cast<const float*>(device_ + layout_.inputs()[i].at);
     const DeviceView& to = inputs_[i];
     const int64_t count = to.rows * to.cols;
-    if (to.dtype == DType::bf16)
-      launch_flat(unpack_rows<bf16>, count, stream, from, to.cols, to.as<bf16>(), to.ld, count);
-    else
-      launch_flat(unpack_rows<float>, count, stream, from, to.cols, to.as<float>(), to.ld, count);
+    with_type(to.dtype,
+              [&]<class T>(T) { launch_flat(unpack_rows<T>, count, stream, from, to.cols, to.as<T>(), to.ld, count); });
   }
 }
 

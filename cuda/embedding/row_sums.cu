@@ -72,10 +72,9 @@ void sum_levels(cudaStream_t stream, const RowClass& c, const ClassIndex& index,
 
 void sum_hot_rows(cudaStream_t stream, const RowClass& c, const ClassIndex& index, DType dtype,
                   const uint32_t* proceed) {
-  if (dtype == DType::bf16)
-    index.wide ? sum_levels<bf16, 4>(stream, c, index, proceed) : sum_levels<bf16, 1>(stream, c, index, proceed);
-  else
-    index.wide ? sum_levels<float, 4>(stream, c, index, proceed) : sum_levels<float, 1>(stream, c, index, proceed);
+  with_type(dtype, [&]<class T>(T) {
+    index.wide ? sum_levels<T, 4>(stream, c, index, proceed) : sum_levels<T, 1>(stream, c, index, proceed);
+  });
 }
 
 }  // namespace mtrank::cuda

@@ -272,12 +272,8 @@ void update(cudaStream_t stream, const RowClass& c, const ClassIndex& index, DTy
             const uint32_t* touched, const uint32_t* proceed) {
   const Update u{.steps = steps, .proceed = proceed, .lane_bits = lane_bits_of(c.dim, N)};
   if (c.levels > 0) update_touched<O, ManyLookups, N>(stream, c.capacity / (kSumBlock + 1), c, index, u);
-  if (c.capacity > 0) {
-    if (dtype == DType::bf16)
-      update_touched<O, FewLookups<bf16>, N>(stream, c.capacity, c, index, u);
-    else
-      update_touched<O, FewLookups<float>, N>(stream, c.capacity, c, index, u);
-  }
+  if (c.capacity > 0)
+    with_type(dtype, [&]<class T>(T) { update_touched<O, FewLookups<T>, N>(stream, c.capacity, c, index, u); });
   if constexpr (!RowWise<O>) {
     if (!c.moves_every_row) return;
     launch(update_untouched_kernel<O, N>, dim3(blocks_for(int64_t{c.end_row} - c.first_row, u.lane_bits)),
