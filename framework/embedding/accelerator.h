@@ -148,8 +148,8 @@ bool accelerator_present(std::string* why);
 std::vector<std::pair<std::string, std::string>> accelerator_facts();
 /// What a job would take, without a device.
 std::vector<AcceleratorRegion> plan_accelerator(const AcceleratorJob& job);
-/// Throws ConfigError in a build without one, ResourceError with the plan's numbers where there is no usable device or
-/// too little of its memory.
+/// Throws ConfigError in a build without one, ResourceError where there is no usable device, or, with the plan's
+/// numbers and what would fit, too little of its memory.
 std::unique_ptr<Accelerator> open_accelerator(AcceleratorJob job);
 
 }  // namespace mtrank

@@ -55,7 +55,8 @@ bool wants_accelerator(const Config& config) {
   if (wanted && !accelerator_present(&why)) {
     const std::string problem = "train.device is cuda, but " + why;
     if (!accelerator_built()) throw ConfigError(problem);
-    throw ResourceError(problem + ". Use --device cpu");
+    throw ResourceError(problem +
+                        ". Use --device cpu; `mtrank plan --device cuda` shows what a GPU would need for this");
   }
   if (config.train.device == DeviceKind::automatic) wanted = accelerator_present(&why);
   if (!wanted && config.train.precision != Precision::fp32)

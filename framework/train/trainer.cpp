@@ -14,6 +14,7 @@
 #include "framework/core/host.h"
 #include "framework/data/dataset.h"
 #include "framework/data/prefetch.h"
+#include "framework/embedding/accelerator.h"
 #include "framework/serving/evaluator.h"
 #include "framework/serving/export.h"
 #include "framework/serving/vocabulary_tensors.h"
@@ -429,7 +430,10 @@ ExitCode train(const TrainOptions& options) {
     printer.message("the run in " + dir.path() + " is finished: " + dir.bundle() + " is left as it is");
     return ExitCode::ok;
   }
-  wants_accelerator(config);  // what it refuses is said before hours of reading
+  // What is refused is said before hours of reading.
+  if (std::string why; !wants_accelerator(config) && config.train.device == DeviceKind::automatic &&
+                       accelerator_built() && !accelerator_present(&why))
+    printer.message("train.device auto takes the CPU: " + why);
   return Trainer(options, config, dir, printer, stop).run();
 }
 

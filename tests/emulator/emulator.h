@@ -27,6 +27,7 @@ struct Settings {
   size_t memory = size_t{8} << 30;  ///< bytes that the device pretends to have
   int devices = 1;
   int driver_version = 13000;
+  int compute_capability = 90;         ///< times 10
   std::vector<uint32_t> refused;       ///< epilogues for which cuBLASLt's heuristic finds nothing
   std::vector<uint32_t> other_kernel;  ///< epilogues that it does with another algorithm
   std::vector<uint32_t> fails;         ///< epilogues that it suggests an algorithm for and then does not do

@@ -235,7 +235,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   p->maxThreadsDim[2] = 64;
   p->maxGridSize[0] = 2147483647;
   p->maxGridSize[1] = p->maxGridSize[2] = 65535;
-  p->major = 9;
+  p->major = settings().compute_capability / 10;
+  p->minor = settings().compute_capability % 10;
   p->multiProcessorCount = 4;  // few, so that loops over the grid go round
   p->concurrentKernels = p->ECCEnabled = p->streamPrioritiesSupported = 1;
   p->asyncEngineCount = 3;
