@@ -56,11 +56,12 @@ void print_profile(const BenchReport& r) {
   const double total = sum(parts);
   fmt::print("\nceilings of this device, measured just before: ");
   print_ceilings(*r.ceilings);
-  fmt::print("\n{:<26} {:>9} {:>7} {:>8} {:>9} {:>11} {:>9}\n", "one after the other", "ms", "share", "TB/s", "TFLOP/s",
-             "of ceiling", "gap, ms");
+  fmt::print("\n{:<26} {:>9} {:>7} {:>9} {:>9} {:>6} {:>8} {:>11} {:>9}\n", "one after the other", "ms", "share", "MB",
+             "GFLOP", "TB/s", "TFLOP/s", "of ceiling", "gap, ms");
   for (const OpTime& part : parts)
-    fmt::print("{:<26} {:>9.3f} {:>6.1f}% {:>8.2f} {:>9.1f} {:>10.0f}% {:>9.3f}\n", part.name, part.seconds * 1e3,
-               100 * part.seconds / total, part.cost.bytes / part.seconds / 1e12, part.cost.flops / part.seconds / 1e12,
+    fmt::print("{:<26} {:>9.3f} {:>6.1f}% {:>9.1f} {:>9.1f} {:>6.2f} {:>8.1f} {:>10.0f}% {:>9.3f}\n", part.name,
+               part.seconds * 1e3, 100 * part.seconds / total, part.cost.bytes / 1e6, part.cost.flops / 1e9,
+               part.cost.bytes / part.seconds / 1e12, part.cost.flops / part.seconds / 1e12,
                100 * part.limit / part.seconds, (part.seconds - part.limit) * 1e3);
   fmt::print("{:<26} {:>9.3f}; a step, where parts overlap, {:.3f}\n", "sum", total * 1e3,
              r.rates.front().seconds * 1e3);
