@@ -1,8 +1,12 @@
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tests/cuda/job_testing.h"
+#ifdef MTRANK_EMULATED
+#include <nvtx3/nvToolsExt.h>
+#endif
 
 /// Whole steps, launched in other ways: captured, one by one, fused. What must not change their bits.
 namespace mtrank {
@@ -51,6 +55,21 @@ TEST_F(CudaJob, FusedStepsFollowTheCpu) {
 }
 
 #ifdef MTRANK_EMULATED
+/// A range is an op's, or that of the first op of those that are launched together.
+TEST_F(CudaJob, RangesOfAProfilerAreNamedAfterOps) {
+  for (const bool graph : {true, false}) {
+    mtrank_nvtx_names().clear();
+    Run run(*this, DeviceKind::cuda, {.graph = graph});
+    run.train(3);
+    std::set<std::string> ops;
+    for (const OpNode& node : run.graphs_.training.nodes) ops.insert(node.op->name);
+    for (const std::string& name : mtrank_nvtx_names()) EXPECT_EQ(ops.count(name), 1u) << name;
+    for (const char* name : {"lookup", "linear", "cross_gradient", "mixture", "loss"})
+      EXPECT_EQ(mtrank_nvtx_names().count(name), 1u) << name;
+    EXPECT_EQ(mtrank_nvtx_depth(), 0) << "every range has ended";
+  }
+}
+
 /// What the library cannot fuse, forward or backward, is computed by kernels of our own.
 TEST_F(CudaJob, StepsThatTheLibraryWouldNotFuse) {
   use_wide_relus();
