@@ -4,6 +4,7 @@
 
 #include "framework/core/error.h"
 #include "framework/ops/loss.h"
+#include "framework/train/step.h"
 #include "models/layer.h"
 #include "tests/cuda/job_testing.h"
 
@@ -28,21 +29,76 @@ TEST_F(CudaJob, FollowsTheCpuWithEveryOptimizerOfTables) {
   }
 }
 
-/// Each as its registry entry shows it: a new layer is tested with no test edited.
-TEST_F(CudaJob, FollowsTheCpuWithEveryLayer) {
+/// Each as its registry entry shows it, behind and before others: a new layer is tested with no test edited.
+std::vector<std::pair<std::string, TinyParts>> models_of_every_layer() {
+  std::vector<std::pair<std::string, TinyParts>> models;
   for (const LayerInfo* layer : all_layers()) {
     for (const char* example : layer->examples) {
       const std::string settings(example);
       const std::string rest = settings == "{}" ? "}" : ", " + settings.substr(1);
-      SCOPED_TRACE(std::string(layer->name) + " " + example);
       // add and mul want inputs of one width.
-      use({.model = "{a: {type: mlp, from: features, hidden: [6]}, b: {type: mlp, from: features, hidden: [6]}, "
-                    "x: {type: " +
-                    std::string(layer->name) + ", from: [a, b]" + rest + "}",
-           .tasks = "{click: {tower: {from: x, hidden: [5]}}, buy: {tower: {from: x}}}"});
-      expect_like_cpu(1e-5, 1e-3, 4);
-      model_->config.train.precision = Precision::bf16;
-      expect_like_cpu(3e-2, kAdamOfSigns, 4);
+      models.emplace_back(
+          std::string(layer->name) + " " + example,
+          TinyParts{.model = "{a: {type: mlp, from: features, hidden: [6]}, b: {type: mlp, from: features, hidden: "
+                             "[6]}, x: {type: " +
+                             std::string(layer->name) + ", from: [a, b]" + rest + "}",
+                    .tasks = "{click: {tower: {from: x, hidden: [5]}}, buy: {tower: {from: x}}}"});
+    }
+  }
+  return models;
+}
+
+TEST_F(CudaJob, FollowsTheCpuWithEveryLayer) {
+  for (const auto& [name, parts] : models_of_every_layer()) {
+    SCOPED_TRACE(name);
+    use(parts);
+    expect_like_cpu(1e-5, 1e-3, 4);
+    model_->config.train.precision = Precision::bf16;
+    expect_like_cpu(3e-2, kAdamOfSigns, 4);
+  }
+}
+
+/// The gradients of the layer's weights, of those before it, which need those of its inputs, and of those behind it.
+TEST_F(CudaJob, ScoresAndGradientsOfEveryLayerAreTheCpus) {
+  for (const auto& [name, parts] : models_of_every_layer()) {
+    use(parts);
+    for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+      SCOPED_TRACE(name + " " + enum_name(precision));
+      const bool exact = precision == Precision::fp32;
+      Run cpu(*this, DeviceKind::cpu);
+      cpu.config_.train.precision = precision;
+      const std::unique_ptr<Accelerator> device = open_accelerator(cpu.job());
+      device->upload();
+      cpu.next();
+      const Batch& batch = cpu.batch_;
+      const InputSchema& schema = model_->data->schema();
+
+      std::vector<std::vector<float>> expected;
+      cpu.device_->forward().refresh(pool_);
+      cpu.device_->forward().run(pool_, batch, expected);
+      std::vector<std::vector<float>> actual(expected.size(), std::vector<float>(kBatch));
+      std::vector<float*> scores;
+      for (std::vector<float>& column : actual) scores.push_back(column.data());
+      std::vector<View> inputs;
+      std::vector<IdsView> ids;
+      BatchBinder(make_plan(cpu.graphs_.scoring, kBatch), schema).bind(batch, 0, inputs, ids);
+      device->score({batch.rows, static_cast<uint64_t>(batch.first_sample), inputs, ids, {}}, scores);
+      for (size_t o = 0; o < expected.size(); ++o)
+        EXPECT_LE(distance(actual[o].data(), expected[o].data(), batch.rows), exact ? 1e-5 : 1e-2) << o;
+
+      const Plan plan = make_plan(cpu.graphs_.training, kBatch);
+      HostBatches batches(cpu.config_, plan, schema);
+      device->submit(batches.of(batch), 1, 1);
+      device->collect();
+      const std::vector<float> gradient = device->gradient();
+      TrainStep step(cpu.config_, cpu.graphs_.training, schema, *cpu.state_, pool_, 1);
+      step.run(batch, 1, 1);
+      // In bf16 that of a weight may be the small difference of large ones, and a ReLU's input may cross 0.
+      EXPECT_LE(distance(gradient.data(), step.gradient(), cpu.state_->layout().elements()), exact ? 1e-5 : 0.1);
+      if (!exact) continue;
+      for (const ParameterLayout::Entry& weight : cpu.state_->layout().entries())
+        EXPECT_LE(distance(gradient.data() + weight.offset, step.gradient() + weight.offset, weight.size()), 1e-5)
+            << weight.name;
     }
   }
 }
