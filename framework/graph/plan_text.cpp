@@ -11,6 +11,11 @@ std::string_view region_name(Region region) {
   return names[static_cast<int>(region)];
 }
 
+std::string_view long_name(DType dtype) {
+  constexpr std::string_view names[] = {"float32", "float64", "bfloat16"};
+  return names[static_cast<int>(dtype)];
+}
+
 /// Where a value is, and for how long: "arena 1024 + 512, ld 16, nodes 3 to 9".
 std::string place_text(const Plan& plan, ValueId id) {
   const Place& place = plan.place(id);
@@ -18,7 +23,7 @@ std::string place_text(const Plan& plan, ValueId id) {
   if (place.region == Region::arena && life.first < 0 && plan.graph.value(id).base == kNoValue) return "unused";
   std::string text = fmt::format("{} {}", region_name(place.region), place.at);
   if (life.first >= 0)
-    text += fmt::format(" + {}", plan.capacity * place.ld * static_cast<int64_t>(dtype_size(plan.dtype)));
+    text += fmt::format(" + {}", plan.capacity * place.ld * static_cast<int64_t>(dtype_size(place.dtype)));
   text += fmt::format(", ld {}", place.ld);
   if (place.column != 0) text += fmt::format(", column {}", place.column);
   if (life.first >= 0) text += fmt::format(", nodes {} to {}", life.first, life.last);
@@ -43,8 +48,8 @@ std::string named(const Graph& graph, const char* title, const std::vector<Named
 std::string to_text(const Plan& plan) {
   const Graph& graph = plan.graph;
   std::string text = fmt::format("{} rows of {}: arena {} bytes, packed weights {} bytes, {} a dense gradient\n",
-                                 plan.capacity, plan.dtype == DType::f32 ? "float32" : "float64", plan.arena_bytes,
-                                 plan.packed_bytes, plan.single_writers ? "one writer" : "several writers");
+                                 plan.capacity, long_name(plan.dtype), plan.arena_bytes, plan.packed_bytes,
+                                 plan.single_writers ? "one writer" : "several writers");
   text += "values\n";
   for (size_t i = 0; i < graph.values.size(); ++i) {
     const auto id = static_cast<ValueId>(i);

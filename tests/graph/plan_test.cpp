@@ -1,5 +1,6 @@
 #include "framework/graph/plan.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "framework/graph/builder.h"
@@ -8,6 +9,8 @@
 
 namespace mtrank {
 namespace {
+
+using ::testing::HasSubstr;
 
 TEST(Plan, KeepsStatisticsOfRowsWholeInBf16) {
   Graph graph;
@@ -21,6 +24,7 @@ TEST(Plan, KeepsStatisticsOfRowsWholeInBf16) {
     EXPECT_EQ(graph.value(outputs[statistic]).cols, 3);
     EXPECT_EQ(plan.place(outputs[statistic]).dtype, DType::f32);
   }
+  EXPECT_THAT(to_text(plan), ::testing::AllOf(HasSubstr("8 rows of bfloat16"), HasSubstr("+ 512, ld 16,")));
 }
 
 TEST(Plan, PacksAWeightOnceForAllWhoReadItAlike) {
