@@ -52,7 +52,7 @@ struct BenchReport {
   std::vector<OpTime> ops{};
   std::vector<OpTime> phases{};  ///< what of a step is no op
   std::vector<AcceleratorRegion> memory{};
-  std::string environment{}, algorithms{};  ///< JSON of the device, and of its matrix products a line
+  std::string environment{}, algorithms{};  ///< JSON, as those of an Accelerator
   std::optional<Ceilings> ceilings{};
   std::optional<FileRates> files{};
 };

@@ -98,21 +98,10 @@ Json json_of(const OpTime& part) {
   return out;
 }
 
-/// Each line of text an element.
-Json lines(const std::string& text) {
-  Json out = Json::array();
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    if (end > at) out.push_back(Json::parse(text.substr(at, end - at)));
-    at = end + 1;
-  }
-  return out;
-}
-
 void add_accelerator(const BenchReport& r, Json& out) {
   out["environment"] = Json::parse(r.environment);
   for (const AcceleratorRegion& region : r.memory) out["memory"][region.what] = region.bytes;
-  out["products"] = lines(r.algorithms);
+  out["products"] = Json::parse(r.algorithms);
   if (r.ceilings) out["ceilings"] = json_of(*r.ceilings);
 }
 

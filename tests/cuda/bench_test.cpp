@@ -67,7 +67,7 @@ TEST_F(CudaBench, TimesStepsOnBatchesThatStayAndOnBatchesThatAreCopied) {
   EXPECT_GT(out["rates"]["from the host's memory"]["samples_per_s"].get<double>(), 0);
   EXPECT_TRUE(out["environment"].contains("driver"));
   EXPECT_GT(out["memory"]["tables"].get<int64_t>(), 500 * 4 * 4);
-  EXPECT_FALSE(out["products"].empty()) << "the algorithms of the matrix products";
+  EXPECT_TRUE(out["products"].at(0).contains("algorithm"));
   // Ids a row: 1 + 1 + 7, rows of 4 floats; a multiply and an add each.
   EXPECT_EQ(out["ops"]["lookup"]["flops"], 32 * (9 * 4 + 3 * 4));
 }
