@@ -101,62 +101,43 @@ FileRates time_files(Bench& bench, int steps) {
 }
 
 /// What the parts of a step that are no ops must read and write, by the name the device gives them.
-class PhaseCosts {
- public:
-  explicit PhaseCosts(const Bench& bench) {
-    dense(bench);
-    tables(bench);
-  }
-  NodeCost of(const std::string& phase) const {
-    const auto found = costs_.find(phase);
-    return found == costs_.end() ? NodeCost{} : found->second;
-  }
+using PhaseCosts = std::map<std::string, NodeCost>;
 
- private:
-  static double bytes(double elements) { return 4 * elements; }
+void add_dense(const Bench& bench, PhaseCosts& costs) {
+  const double bytes = 4 * static_cast<double>(bench.job.model.layout->elements());
+  int slots = 0;
+  for (const float* slot : bench.job.model.slots) slots += slot != nullptr;
+  costs["norm and finite check"].bytes = bytes;
+  // Gradient, weight there and back, every slot there and back; the copy in bf16 is written, half as wide.
+  costs["dense update"].bytes = bytes * (3 + 2 * slots + (bench.job.dtype == DType::bf16 ? 0.5 : 0));
+}
 
-  void dense(const Bench& bench) {
-    const auto n = static_cast<double>(bench.job.model.layout->elements());
-    int slots = 0;
-    for (const float* slot : bench.job.model.slots) slots += slot != nullptr;
-    costs_["norm and finite check"].bytes = bytes(n);
-    // Gradient, weight there and back, every slot there and back; the copy in bf16 is written, half as wide.
-    costs_["dense update"].bytes = bytes(n * (3 + 2 * slots)) + (bench.job.dtype == DType::bf16 ? 0.5 * bytes(n) : 0);
-  }
-
-  void tables(const Bench& bench) {
-    NodeCost& sort = costs_["sort ids"];
-    NodeCost& update = costs_["table update"];
-    const Graph& graph = bench.plan.graph;
-    const Batch& batch = bench.batch(0);
-    double all_rows = 0, lookups = 0;
-    for (size_t t = 0; t < bench.job.model.tables.size(); ++t) {
-      const EmbeddingTable& table = *bench.job.model.tables[t];
-      std::vector<bool> touched(static_cast<size_t>(table.rows()));
-      double width = static_cast<double>(table.dim());
-      for (const SparseGradient& sparse : graph.sparse_gradients) {
-        if (sparse.table != graph.tables[t].value) continue;
-        const std::string feature = graph.value(sparse.ids).name.substr(std::string("ids:").size());
-        const InputSchema& schema = bench.data.schema();
-        const auto slot = static_cast<size_t>(schema.features[static_cast<size_t>(schema.feature(feature))].slot);
-        const auto& ids = batch.ids[slot].ids;
-        for (const int32_t id : ids) touched[static_cast<size_t>(id)] = true;
-        lookups += static_cast<double>(ids.size());
-        update.bytes += static_cast<double>(ids.size()) * width *
-                        static_cast<double>(dtype_size(bench.plan.place(sparse.gradient).dtype));
-      }
-      const auto distinct = static_cast<double>(std::count(touched.begin(), touched.end(), true));
-      const double state = static_cast<double>(EmbeddingTable::bytes(1, table.dim(), table.optimizer()));
-      update.bytes += 2 * distinct * state;
-      all_rows += static_cast<double>(table.rows());
+void add_tables(const Bench& bench, PhaseCosts& costs) {
+  const Graph& graph = bench.plan.graph;
+  const InputSchema& schema = bench.data.schema();
+  NodeCost& update = costs["table update"];
+  double all_rows = 0, lookups = 0;
+  for (size_t t = 0; t < bench.job.model.tables.size(); ++t) {
+    const EmbeddingTable& table = *bench.job.model.tables[t];
+    std::vector<bool> touched(static_cast<size_t>(table.rows()));
+    for (const SparseGradient& sparse : graph.sparse_gradients) {
+      if (sparse.table != graph.tables[t].value) continue;
+      const std::string feature = graph.value(sparse.ids).name.substr(std::string("ids:").size());
+      const auto slot = static_cast<size_t>(schema.features[static_cast<size_t>(schema.feature(feature))].slot);
+      const auto& ids = bench.batch(0).ids[slot].ids;
+      for (const int32_t id : ids) touched[static_cast<size_t>(id)] = true;
+      lookups += static_cast<double>(ids.size());
+      update.bytes += static_cast<double>(ids.size()) * static_cast<double>(table.dim()) *
+                      static_cast<double>(dtype_size(bench.plan.place(sparse.gradient).dtype));
     }
-    update.gathered = update.bytes;
-    const double passes = std::ceil(std::log2(std::max(all_rows, 2.0)) / 8);
-    sort.bytes = lookups * 8 * 2 * passes;  // key and value, there and back
+    const auto distinct = static_cast<double>(std::count(touched.begin(), touched.end(), true));
+    update.bytes += 2 * distinct * static_cast<double>(EmbeddingTable::bytes(1, table.dim(), table.optimizer()));
+    all_rows += static_cast<double>(table.rows());
   }
-
-  std::map<std::string, NodeCost> costs_;
-};
+  update.gathered = update.bytes;
+  const double passes = std::ceil(std::log2(std::max(all_rows, 2.0)) / 8);
+  costs["sort ids"].bytes = lookups * 8 * 2 * passes;  // key and value, there and back
+}
 
 /// The seconds that a device at its ceilings would need.
 double limit(const NodeCost& cost, const Ceilings& ceilings, const std::string& precision, int64_t row_bytes) {
@@ -177,8 +158,10 @@ void add_profile(Bench& bench, BenchReport& report) {
   }
   report.ops = time_by_op(bench.plan, nodes, synthetic_ids_per_row(bench.plan.graph, bench.config),
                           bench.config.train.batch_size, 1, spared);
-  const PhaseCosts costs(bench);
-  for (const auto& [name, seconds] : phases) report.phases.push_back({name, seconds, costs.of(name), 0});
+  PhaseCosts costs;
+  add_dense(bench, costs);
+  add_tables(bench, costs);
+  for (const auto& [name, seconds] : phases) report.phases.push_back({name, seconds, costs[name], 0});
   int64_t row_bytes = 0;
   for (const EmbeddingTable* table : bench.job.model.tables) row_bytes = std::max(row_bytes, 4 * table->dim());
   for (std::vector<OpTime>* parts : {&report.ops, &report.phases})
