@@ -68,6 +68,7 @@ void print_ceilings(const Ceilings& ceilings);
 std::string report_json(const BenchReport& report, const Config& config);
 std::string ceilings_json(const Ceilings& ceilings);
 
+double median(std::vector<double> values);
 /// Of ceilings by one number n, about the side of a square product: a copy of n / 8 MiB, a table of n MiB.
 CeilingSizes ceiling_sizes(int64_t n);
 /// By value of the graph: how many ids a row of it has.

@@ -1,7 +1,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <map>
 
@@ -13,8 +12,6 @@
 
 namespace mtrank::cli {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int kBatches = 4, kWarmUp = 12, kSteps = 60, kProfiled = 5;
 
@@ -53,11 +50,6 @@ struct Bench {
   std::unique_ptr<Accelerator> device;
   int64_t step = 0;
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 void collect(Bench& bench) {
   if (!bench.device->collect().finite)

@@ -1,7 +1,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <ctime>
 
 #include "framework/cli/bench.h"
@@ -14,14 +13,10 @@
 namespace mtrank::cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr int kBatches = 4, kWarmUp = 4, kSteps = 9;
 
 /// Of all threads of this process: unlike the clock on the wall, it does not count what other processes took.
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// Throws ResourceError when the tables do not fit.
 void require_room(const Config& config, const Graph& graph, const TableRows& rows, int threads, int shards) {
@@ -77,8 +72,7 @@ BenchReport bench_cpu(const Config& config, const BenchOptions& options) {
                      .batch = config.train.batch_size,
                      .threads = threads};
   report.cpu_seconds = (cpu_seconds() - cpu_start) / steps;
-  std::sort(times.begin(), times.end());
-  report.rates.push_back({"in memory", times[times.size() / 2], mean, steps});
+  report.rates.push_back({"in memory", median(times), mean, steps});
 
   StepProfile profile;
   step.set_profile(&profile);

@@ -1,19 +1,13 @@
 #include "framework/cli/bench_data.h"
 
-#include <chrono>
-
 #include "framework/data/prefetch.h"
 #include "framework/data/synth_like.h"
 
 namespace mtrank::cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 /// Batches that are read before the clock starts: the buffers find their size and the window is full.
 constexpr int kWarmUp = 8;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// Batch after batch, epoch after epoch.
 class Endless {

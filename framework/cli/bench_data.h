@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -9,6 +10,11 @@
 #include "framework/data/dataset.h"
 
 namespace mtrank::cli {
+
+using Clock = std::chrono::steady_clock;
+inline double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Samples a second from the files of a directory of `mtrank convert` or `mtrank synth --like`.
 struct FileRates {

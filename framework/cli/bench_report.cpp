@@ -107,6 +107,11 @@ void add_accelerator(const BenchReport& r, Json& out) {
 
 }  // namespace
 
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
 std::vector<double> synthetic_ids_per_row(const Graph& graph, const Config& config) {
   std::vector<double> out(graph.values.size(), 1);
   for (const auto& [feature, length] : SyntheticBatches::list_lengths(config))
