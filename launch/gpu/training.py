@@ -14,30 +14,31 @@ def sha256(path):
         return hashlib.sha256(file.read()).hexdigest()
 
 
+TRAINING_ALONE = ["data.valid=null", "data.test=null", "eval.best=last", "train.epochs=1000"]
+
+
+def train_command(check, config, run, device, settings):
+    words = [check.program, "train", config, "--out", check.path(run), "--device", device]
+    return words + [word for setting in settings for word in ("--set", setting)]
+
+
 class Log:
     """A small log with a planted truth, and training runs on it."""
 
     def __init__(self, check, name="log"):
-        rows = 1500 if check.options.dry_run else 60000
+        tiny = check.options.dry_run
         self.check = check
-        self.config = "tests/reproducibility/small.yaml" if check.options.dry_run else "configs/quickstart.yaml"
-        self.steps = 20 if check.options.dry_run else 100 if check.options.quick else 300
+        self.config = "tests/reproducibility/small.yaml" if tiny else "configs/quickstart.yaml"
+        self.settings = TRAINING_ALONE + ([] if tiny else ["data.train=${FUNNEL}/train.csv"])
+        self.steps = 20 if tiny else 100 if check.options.quick else 300
         self.env = {"FUNNEL": check.path(name)}
-        check.run([check.program, "synth", "funnel", "--rows", str(rows), "--seed", "5", "--out", check.path(name),
-                   "--plain"], 60)
-        if not check.options.dry_run:
-            self.settings = ["data.train=${FUNNEL}/train.csv", "data.valid=null", "data.test=null", "eval.best=last"]
-        else:
-            self.settings = ["data.valid=null", "data.test=null", "eval.best=last"]
+        check.run([check.program, "synth", "funnel", "--rows", "1500" if tiny else "60000", "--seed", "5",
+                   "--out", check.path(name), "--plain"], 60)
 
     def command(self, run, more=()):
-        half = self.steps // 2
-        settings = self.settings + [f"train.max_steps={self.steps}", "train.epochs=1000", f"train.checkpoint.every={half} steps",
-                                    "train.checkpoint.keep=9"]
-        words = [self.check.program, "train", self.config, "--out", self.check.path(run), "--device", "cuda"]
-        for setting in settings:
-            words += ["--set", setting]
-        return words + list(more)
+        settings = [f"train.max_steps={self.steps}", f"train.checkpoint.every={self.steps // 2} steps",
+                    "train.checkpoint.keep=9"]
+        return train_command(self.check, self.config, run, "cuda", self.settings + settings) + list(more)
 
     def train(self, run, more=()):
         self.check.run(self.command(run, more), 60, self.env)
@@ -89,18 +90,14 @@ def last_test(folder):
 
 def losses(check):
     """The first 50 losses of every task, beside the CPU's."""
-    config, env = "configs/kuairand_reference.yaml", {}
-    settings = ["data.valid=null", "data.test=null", "eval.best=last", "train.max_steps=50", "train.epochs=1000"]
+    config, settings, env = "configs/kuairand_reference.yaml", TRAINING_ALONE, {}
     if not os.environ.get("MTRANK_DATA"):
-        config = "tests/reproducibility/small.yaml" if check.options.dry_run else "configs/quickstart.yaml"
-        env = Log(check, "losses_log").env
-        if not check.options.dry_run:
-            settings.append("data.train=${FUNNEL}/train.csv")
+        log = Log(check, "losses_log")
+        config, settings, env = log.config, log.settings, log.env
+
     def command(run, device, precision):
-        words = [check.program, "train", config, "--out", check.path("losses_" + run), "--device", device]
-        for setting in settings + [f"train.precision={precision}"]:
-            words += ["--set", setting]
-        return words
+        return train_command(check, config, "losses_" + run, device,
+                             settings + ["train.max_steps=50", f"train.precision={precision}"])
 
     def train(run, device, precision):
         check.run(command(run, device, precision), 90, env)
@@ -130,11 +127,11 @@ def accuracy(check):
     else:
         files = check.path("accuracy_mtb")
         check.run([check.program, "convert", config, "--out", files], 60)
-        settings = ["--set", f"data.mtb={files}"]
+        settings = [f"data.mtb={files}"]
 
     def command(run, device, precision, seed):
-        return [check.program, "train", config, "--out", check.path(f"accuracy_{run}_{seed}"), "--device", device, "--seed",
-                str(seed), *settings, "--set", f"train.precision={precision}", "--set", "train.threads=4"]
+        return train_command(check, config, f"accuracy_{run}_{seed}", device,
+                             settings + [f"train.precision={precision}", "train.threads=4", f"seed={seed}"])
 
     def train(words):
         try:
