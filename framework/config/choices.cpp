@@ -55,6 +55,15 @@ void ChoiceNumbers::fields(Fields& f, const std::vector<Choice>& choices, const 
     }
 }
 
+void ChoiceNumbers::check(const Node& node, const std::vector<Choice>& choices, const std::string& type,
+                          Diagnostics& d) const {
+  const Choice* chosen = find_choice(choices, type);
+  for (const Parameter& p : chosen ? chosen->parameters : std::vector<Parameter>{})
+    if (!p.needs.empty() && get(type, p.name, 0) != 0 && get(type, p.needs, 0) == 0)
+      d.error(Code::impossible_setting, node.find(p.name)->at,
+              "`" + std::string(p.name) + "` needs a `" + std::string(p.needs) + "` above 0");
+}
+
 double ChoiceNumbers::get(const std::string& type, std::string_view name, double otherwise) const {
   const auto found = values_.find(type + "." + std::string(name));
   return found == values_.end() ? otherwise : found->second.is_flag ? found->second.flag : found->second.number;

@@ -16,7 +16,8 @@ namespace mtrank {
 struct Choice {
   std::string_view name;
   std::vector<Parameter> parameters;
-  bool binary = false;  ///< a loss of 0/1 labels
+  bool binary = false;        ///< a loss of 0/1 labels
+  bool weight_decay = false;  ///< an optimiser that takes one
 };
 const std::vector<Choice>& loss_choices();             // framework/ops/loss.cpp
 const std::vector<Choice>& dense_optimizer_choices();  // framework/embedding/optimizer.cpp
@@ -35,6 +36,7 @@ class ChoiceNumbers {
  public:
   /// A row for every parameter of any choice; the others than those of `type` do not apply.
   void fields(Fields& f, const std::vector<Choice>& choices, const std::string& type);
+  void check(const Node& node, const std::vector<Choice>& choices, const std::string& type, Diagnostics& d) const;
   /// `otherwise` where nothing was read; a flag is 0 or 1.
   double get(const std::string& type, std::string_view name, double otherwise) const;
 

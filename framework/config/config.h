@@ -193,6 +193,7 @@ struct LossConfig {
   std::string type = "bce";  ///< a row of losses.def
   ChoiceNumbers numbers;
   void fields(Fields& f);
+  void check(const Node& node, Diagnostics& diagnostics) const;
 };
 
 struct Task {

@@ -159,9 +159,9 @@ void Label::fields(Fields& f) {
 
 namespace {
 
-void check_nesterov(const Node& node, const std::string& type, const ChoiceNumbers& numbers, Diagnostics& d) {
-  if (numbers.get(type, "nesterov", 0) != 0 && numbers.get(type, "momentum", 0) == 0)
-    d.error(Code::impossible_setting, node.find("nesterov")->at, "`nesterov` needs a `momentum` above 0");
+bool takes_weight_decay(const std::vector<Choice>& choices, const std::string& type) {
+  const Choice* chosen = find_choice(choices, type);
+  return chosen && chosen->weight_decay;
 }
 
 }  // namespace
@@ -172,10 +172,15 @@ void SparseOptimizer::fields(Fields& f) {
       .selects();
   f("lr", lr, "learning rate").above(0).max(1000);
   numbers.fields(f, table_optimizer_choices(), type);
-  f("weight_decay", weight_decay, "times the row, added to its gradient").min(0).max(1e9).only_if(type != "ftrl");
+  f("weight_decay", weight_decay, "times the row, added to its gradient")
+      .min(0)
+      .max(1e9)
+      .only_if(takes_weight_decay(table_optimizer_choices(), type));
 }
 
-void SparseOptimizer::check(const Node& node, Diagnostics& d) const { check_nesterov(node, type, numbers, d); }
+void SparseOptimizer::check(const Node& node, Diagnostics& d) const {
+  numbers.check(node, table_optimizer_choices(), type, d);
+}
 
 void Table::fields(Fields& f) {
   const bool vocab = ids == IdSpace::vocab;
@@ -245,6 +250,8 @@ void LossConfig::fields(Fields& f) {
   numbers.fields(f, loss_choices(), type);
 }
 
+void LossConfig::check(const Node& node, Diagnostics& d) const { numbers.check(node, loss_choices(), type, d); }
+
 void Task::fields(Fields& f) {
   f("label", label, "the task's name when not given");
   f("weight", weight, "of its loss in the total").min(0);
@@ -264,10 +271,13 @@ void DenseOptimizer::fields(Fields& f) {
   numbers.fields(f, dense_optimizer_choices(), type);
   f("weight_decay", weight_decay, "times the parameter, added to its gradient; adamw: taken off the parameter")
       .min(0)
-      .max(1e9);
+      .max(1e9)
+      .only_if(takes_weight_decay(dense_optimizer_choices(), type));
 }
 
-void DenseOptimizer::check(const Node& node, Diagnostics& d) const { check_nesterov(node, type, numbers, d); }
+void DenseOptimizer::check(const Node& node, Diagnostics& d) const {
+  numbers.check(node, dense_optimizer_choices(), type, d);
+}
 
 void Schedule::fields(Fields& f) {
   const bool decays = type == ScheduleKind::linear || type == ScheduleKind::cosine, step = type == ScheduleKind::step;

@@ -27,6 +27,7 @@ struct Parameter {
   double otherwise;  ///< its default
   Range range;
   const char* help;
+  std::string_view needs = {};  ///< where this one is not 0, that parameter must not be 0 either
 };
 
 }  // namespace mtrank

@@ -36,7 +36,7 @@ std::vector<Choice> choices_of(OptimizerUse use) {
   std::vector<Choice> choices;
   for (const OptimizerInfo& info : kOptimizers) {
     if (!serves(info.use, use)) continue;
-    Choice& choice = choices.emplace_back(Choice{info.name, {}});
+    Choice& choice = choices.emplace_back(Choice{info.name, {}, false, info.takes_weight_decay});
     for (const OptimizerParameter& p : info.parameters)
       if (serves(p.use, use)) choice.parameters.push_back(p);
   }

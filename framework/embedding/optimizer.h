@@ -131,6 +131,7 @@ struct OptimizerInfo {
   std::span<const OptimizerParameter> parameters;
   std::span<const StateSlot> slots;
   OptimizerUse use;
+  bool takes_weight_decay;
   /// `step` counts from 1. `extra_decay` is L2 on top of weight_decay.
   OptimizerStep (*step)(const OptimizerSettings&, double lr, int64_t step, double extra_decay);
   void (*update_flat)(const OptimizerStep&, const FlatUpdate&);  ///< null for a row-wise one

@@ -92,7 +92,8 @@ OptimizerStep step(const OptimizerSettings& settings, double lr, int64_t t, doub
 template <class O>
 constexpr OptimizerInfo info() {
   static_assert(std::size(O::slots) <= kMaxSlots && std::size(O::parameters) <= kMaxOptimizerParameters);
-  OptimizerInfo out{O::name, O::summary, O::parameters, O::slots, O::use, step<O>, nullptr, nullptr};
+  constexpr bool own_decay = requires { O::own_decay; };
+  OptimizerInfo out{O::name, O::summary, O::parameters, O::slots, O::use, !own_decay, step<O>, nullptr, nullptr};
   if constexpr (!RowWise<O>) out.update_flat = update_flat<O>;
   if constexpr (serves(O::use, OptimizerUse::tables)) out.update_rows = update_rows<O>;
   return out;

@@ -17,6 +17,7 @@ struct Ftrl {
       "n += g^2; z += g - (change of sqrt(n)) / lr w; w = 0 where |z| <= l1, else "
       "-(z - sign(z) l1) / ((beta + sqrt(n)) / lr + l2)";
   static constexpr OptimizerUse use = OptimizerUse::tables;
+  static constexpr bool own_decay = true;  // l2
   static constexpr OptimizerParameter parameters[] = {
       {{"beta", 1, within(0, 1e6), "added to the root of the sum of squares"}},
       {{"initial_accumulator", 0, within(0, 1e10), "where the sum of squares starts"}},

@@ -14,7 +14,7 @@ struct Sgd {
   static constexpr OptimizerParameter parameters[] = {
       {{"momentum", 0, within_below(0, 1),
         "share of the last step that is kept, in a table by the rows that a batch touches; 0 keeps no state"}},
-      {{"nesterov", 0, flag(), "look ahead along the momentum"}}};
+      {{"nesterov", 0, flag(), "look ahead along the momentum", "momentum"}}};
   static constexpr StateSlot slots[] = {{.name = "momentum", .when = "momentum"}};
 
   struct Step {
