@@ -21,7 +21,7 @@ double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC
 /// Throws ResourceError when the tables do not fit.
 void require_room(const Config& config, const Graph& graph, const TableRows& rows, int threads, int shards) {
   Diagnostics diagnostics;
-  const Plan training = make_plan(graph, (config.train.batch_size + shards - 1) / shards);
+  const Plan training = shard_plan(graph, config, shards);
   const Plan scoring = make_plan(build_model(config, rows, ModelUse::scoring, diagnostics), Forward::kBlock);
   JobSize size{threads, shards, {}};
   size.data.ids_per_row = SyntheticBatches::list_lengths(config);

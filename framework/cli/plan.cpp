@@ -130,15 +130,15 @@ int plan(const Options& options) {
   JobSize size{threads, config.train.shards(accelerated), std::move(data), accelerated};
 
   Diagnostics diagnostics;
-  const int64_t shard = (config.train.batch_size + size.logical_shards - 1) / size.logical_shards;
-  const Plan training = make_plan(build_model(config, rows, ModelUse::training, diagnostics), shard);
+  const Plan training =
+      shard_plan(build_model(config, rows, ModelUse::training, diagnostics), config, size.logical_shards);
   const Plan scoring = make_plan(build_model(config, rows, ModelUse::scoring, diagnostics), Forward::kBlock);
   diagnostics.throw_if_errors(color_wanted());
 
   if (options.nodes) fmt::print("{}\n", to_text(training));
   fmt::print("{}: {} values, {} nodes ({} forward), batch {} in {} shards of {}, {} threads\n\n", config.name,
              training.graph.values.size(), training.graph.nodes.size(), training.graph.forward_nodes,
-             config.train.batch_size, size.logical_shards, shard, threads);
+             config.train.batch_size, size.logical_shards, training.capacity, threads);
   const std::vector<LayerSize> layers = layer_sizes(config, training, size);
   print_sizes("table", table_sizes(config, training, size));
   print_sizes("layer", layers);

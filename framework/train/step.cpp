@@ -44,10 +44,14 @@ GradientBuffers gradient_buffers(int64_t logical_shards, int threads, bool singl
   return {subtrees, std::max<int64_t>(1, level_count(logical_shards / subtrees) - (single_writers ? 1 : 0))};
 }
 
+Plan shard_plan(Graph training, const Config& config, int64_t logical_shards) {
+  return make_plan(std::move(training), ceil_div(config.train.batch_size, logical_shards));
+}
+
 TrainStep::TrainStep(const Config& config, Graph graph, const InputSchema& schema, ModelState& state, ThreadPool& pool,
                      int logical_shards)
     : config_(config),
-      plan_(make_plan(std::move(graph), ceil_div(config.train.batch_size, logical_shards))),
+      plan_(shard_plan(std::move(graph), config, logical_shards)),
       state_(state),
       pool_(pool),
       shards_(logical_shards),

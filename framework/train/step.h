@@ -32,6 +32,9 @@ struct GradientBuffers {
 };
 GradientBuffers gradient_buffers(int64_t logical_shards, int threads, bool single_writers);
 
+/// The plan of the training graph for a logical shard: the largest of a batch.
+Plan shard_plan(Graph training, const Config& config, int64_t logical_shards);
+
 /// One training step on the CPU: shards -> tree -> finite flag -> updates.
 ///
 /// The batch is cut into V logical shards; each runs forward and backward as one unit on one thread. Gradients are

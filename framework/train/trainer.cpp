@@ -94,9 +94,8 @@ std::string device_text(const std::string& device) {
 MemoryPlan checked_memory(const Config& config, const DataSize& data, const Graphs& graphs, int threads) {
   const bool accelerated = wants_accelerator(config);
   const int shards = config.train.shards(accelerated);
-  const int64_t rows = (config.train.batch_size + shards - 1) / shards;
-  MemoryPlan plan = plan_memory(config, make_plan(graphs.training, rows), make_plan(graphs.scoring, Forward::kBlock),
-                                {threads, shards, data, accelerated});
+  MemoryPlan plan = plan_memory(config, shard_plan(graphs.training, config, shards),
+                                make_plan(graphs.scoring, Forward::kBlock), {threads, shards, data, accelerated});
   require_memory(plan, memory_budget(config));
   return plan;
 }
