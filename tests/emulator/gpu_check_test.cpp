@@ -1,12 +1,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
 #include <thread>
 
 #include "tests/support/process.h"
@@ -60,6 +63,58 @@ TEST(GpuCheck, EndsWithATableAndWritesEveryFigureWithItsCommand) {
   EXPECT_NE(status["click: mean test AUC, fp32"], "") << r.out;
   EXPECT_NE(status["cart: mean test AUC, bf16"], "") << r.out;
   EXPECT_EQ(status["funnel, batch 4,096: batches on the GPU"], "FAIL") << r.out;
+}
+
+/// Those of mtrank in docs/benchmarks.md that no GPU has run yet, on a tiny model with tiny numbers.
+TEST(GpuBenchmarks, CommandsOfOpenFiguresRunAndSayThem) {
+  const TempDir dir;
+  const std::string root = MTRANK_SOURCE_DIR, text = testing::read_text(root + "/docs/benchmarks.md");
+  const auto tiny = [&](std::string words) {
+    for (const auto& [from, to] : std::vector<std::pair<const char*, std::string>>{
+             {"build-cuda/mtrank", MTRANK_CUDA_BINARY},
+             {"configs/[a-z0-9_/]+\\.yaml", root + "/tests/reproducibility/small.yaml"},
+             {"FUNNEL_MODEL", "DLRM_MODEL"},
+             {"funnel.mtb", "dlrm.mtb"},
+             {"--batch [0-9]+", "--batch 8"},
+             {"--rows-cap [0-9]+", "--rows-cap 500"},
+             {"--rows [0-9]+", "--rows 1500"},
+             {"train.max_steps=[0-9]+", "train.max_steps=3"}})
+      words = std::regex_replace(words, std::regex(from), to);
+    if (words.find("$MTRANK bench") == 0) words += " --steps 2 --ceiling-size 8";
+    if (words.find("$MTRANK train") == 0) words += " --set train.max_steps=3";
+    if (words.find("synth funnel") != words.npos) words += " --plain";
+    return words;
+  };
+  const std::string section = text.substr(text.find("\n## On a GPU: open\n"));
+  const std::regex setting("\n    ([A-Z_]+=.*)"), command("`(\\$MTRANK [^`]+)`");
+  std::string settings;
+  for (auto m = std::sregex_iterator(section.begin(), section.end(), setting); m != std::sregex_iterator(); ++m)
+    settings += tiny((*m)[1]) + "\n";
+  std::vector<std::string> commands;
+  for (auto m = std::sregex_iterator(section.begin(), section.end(), command); m != std::sregex_iterator(); ++m)
+    commands.push_back(tiny((*m)[1]));
+  // The log comes first.
+  std::stable_partition(commands.begin(), commands.end(), [](auto& c) { return c.find("synth funnel") != c.npos; });
+  std::set<std::string> done;
+  for (const std::string& words : commands) {
+    if (!done.insert(words).second || words.find("--ceilings") != words.npos) continue;  // that one has no small shapes
+    const ProcessResult r =
+        testing::run_process({{"bash", "-euc", settings + words}, {"FUNNEL=" + dir / "data/funnel"}, dir.path()});
+    EXPECT_EQ(r.code, 0) << words << "\n" << r.out << r.err;
+    const auto says = [&](const char* option, std::vector<const char*> figures) {
+      if (words.find(option) == words.npos) return;
+      for (const char* figure : figures) EXPECT_THAT(r.out, HasSubstr(figure)) << words;
+    };
+    says("_MODEL $GPU", {"resident on the device", "samples/s", "memory "});
+    says("--data ", {"from files: "});
+    says("--profile", {"lookup ", "sort ids ", "table update ", "of ceiling"});
+    says("$MTRANK train", {"samples/s", "data ", "wrote "});
+  }
+  EXPECT_GT(done.size(), 20u);
+  const auto bundle = [&](const std::string& run) {
+    return testing::read_text(dir / "runs/" + run + "/model.safetensors");
+  };
+  for (const char* same : {"two", "eager", "resumed"}) EXPECT_TRUE(bundle(same) == bundle("one")) << same;
 }
 
 /// Stand-ins for mtrank, its tests and compute-sanitizer in a folder that comes first on the PATH.
