@@ -53,21 +53,25 @@ size_t DeviceMemory::reserve(const std::string& what, size_t bytes) {
 void DeviceMemory::allocate() {
   if (bytes_ == 0) return;
   void* data = nullptr;
-  if (cudaMalloc(&data, bytes_) != cudaSuccess) {
+  const cudaError_t taken = cudaMalloc(&data, bytes_);
+  if (taken == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     size_t free = 0, total = 0;
     MTRANK_CUDA(cudaMemGetInfo(&free, &total));
     throw ResourceError("the device has no " + gib(bytes_) + " in one piece: " + gib(free) + " of " + gib(total) +
                         " are free. Use smaller tables or a smaller train.batch_size");
   }
+  check(taken, "cudaMalloc", __FILE__, __LINE__);
   data_ = static_cast<std::byte*>(data);
 }
 
 PinnedMemory::PinnedMemory(size_t bytes) {
-  if (cudaMallocHost(&data_, std::max<size_t>(bytes, 1)) != cudaSuccess) {
+  const cudaError_t taken = cudaMallocHost(&data_, std::max<size_t>(bytes, 1));
+  if (taken == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     throw ResourceError("no " + gib(bytes) + " of page-locked host memory for staging batches");
   }
+  check(taken, "cudaMallocHost", __FILE__, __LINE__);
 }
 
 PinnedMemory::~PinnedMemory() {

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cuda/memory.h"
 #include "framework/core/error.h"
 #include "framework/core/fs.h"
 #include "framework/train/trainer.h"
@@ -13,8 +14,10 @@
 namespace mtrank {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
+using ::testing::ThrowsMessage;
 
 class CudaDevice : public TempDirTest {
  protected:
@@ -49,6 +52,21 @@ TEST_F(CudaDevice, OneThatCannotBeUsedIsRefusedInOneLineBeforeTheDataIsRead) {
               "train.device is cuda, but " + why +
                   ". Use --device cpu; `mtrank plan --device cuda` shows what a GPU would need for this");
   }
+}
+
+TEST_F(CudaDevice, ACallThatFailsIsNamedWithItsTextFileAndLine) {
+  emulator::Settings gone = emulator::settings();
+  gone.devices = 0;
+  const emulator::WithSettings with(gone);
+  cuda::DeviceMemory memory;
+  memory.reserve("weights", 100);
+  const auto failed = [](const std::string& call) {
+    return ThrowsMessage<Error>(
+        ContainsRegex("CUDA: .*\\(cudaErrorNoDevice\\), " + call + ".* at .*cuda/memory.cu:[0-9]+"));
+  };
+  EXPECT_THAT([&] { memory.allocate(); }, failed("cudaMalloc"));
+  EXPECT_THAT([] { cuda::PinnedMemory(100); }, failed("cudaMallocHost"));
+  EXPECT_THAT([] { cuda::Stream(); }, failed("cudaStreamCreateWithFlags"));
 }
 
 TEST_F(CudaDevice, AutoSaysWhyItTakesTheCpu) {
