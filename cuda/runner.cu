@@ -29,11 +29,6 @@ Launch launch_of(const Op* op) {
   return nullptr;
 }
 
-template <class T>
-std::vector<T> copy(std::span<const T> list) {
-  return {list.begin(), list.end()};
-}
-
 }  // namespace
 
 DeviceView in_arena(const Plan& plan, ValueId id, std::byte* arena) {
@@ -47,19 +42,8 @@ DeviceView in_arena(const Plan& plan, ValueId id, std::byte* arena) {
           .dtype = place.dtype};
 }
 
-Runner::Runner(const Plan& plan, const DeviceBindings& b, uint64_t seed)
-    : plan_(plan),
-      seed_(seed),
-      params_(copy(b.params)),
-      gradients_(copy(b.param_gradients)),
-      inputs_(copy(b.inputs)),
-      scalars_(copy(b.scalars)),
-      tables_(copy(b.tables)),
-      sparse_(copy(b.sparse_gradients)),
-      ids_(copy(b.ids)),
-      arena_(b.arena) {
-  for (size_t l = 0; l < plan.graph.losses.size(); ++l)
-    losses_.push_back({.data = b.losses + l, .rows = 1, .cols = 1, .ld = 1, .dtype = DType::f64});
+Runner::Runner(const Plan& plan, DeviceBindings bindings, uint64_t seed)
+    : plan_(plan), bindings_(std::move(bindings)), seed_(seed) {
   for (const OpNode& node : plan.graph.nodes) {
     Node bound{&node, launch_of(node.op), {}, {}};
     for (ValueId id : node.inputs) bound.in.push_back(view(id));
@@ -77,17 +61,18 @@ Runner::Runner(const Plan& plan, const DeviceBindings& b, uint64_t seed)
     // A profile calls a gated mixture by its name.
     nodes_[nodes_[range.begin].node->op == &ops::softmax ? range.end - 1 : range.begin].launches = range;
   }
-  signs_.resize(b.relus.size());
-  for (size_t f = 0; f < b.relus.size(); ++f) {
-    signs_[f] = {.bits = b.signs[f], .ld = b.relus[f].ld()};
-    for (const size_t n : {b.relus[f].forward, b.relus[f].product, b.relus[f].gradient})
-      nodes_[n].out[0].signs = &signs_[f];
-    nodes_[b.relus[f].forward].masked_by = b.relus[f].product;
+  signs_.resize(bindings_.relus.size());
+  for (size_t f = 0; f < signs_.size(); ++f) {
+    const ReluFusion& relu = bindings_.relus[f];
+    signs_[f] = {.bits = bindings_.signs[f], .ld = relu.ld()};
+    for (const size_t n : {relu.forward, relu.product, relu.gradient}) nodes_[n].out[0].signs = &signs_[f];
+    nodes_[relu.forward].masked_by = relu.product;
   }
-  sums_.resize(b.biases.size());
-  for (size_t f = 0; f < b.biases.size(); ++f) {
-    Node &writer = nodes_[b.biases[f].writer], &reader = nodes_[b.biases[f].writer + 1];
-    writer.sums = writer.out[b.biases[f].output].sums = reader.in[1].sums = &sums_[f];
+  sums_.resize(bindings_.biases.size());
+  for (size_t f = 0; f < sums_.size(); ++f) {
+    const BiasFusion& bias = bindings_.biases[f];
+    Node &writer = nodes_[bias.writer], &reader = nodes_[bias.writer + 1];
+    writer.sums = writer.out[bias.output].sums = reader.in[1].sums = &sums_[f];
   }
 }
 
@@ -99,28 +84,28 @@ DeviceView Runner::view(ValueId id) const {
   DeviceView view;
   switch (place.region) {
     case Region::arena:
-      return in_arena(plan_, id, arena_);
+      return in_arena(plan_, id, bindings_.arena);
     case Region::param:
-      view = params_[at];
+      view = bindings_.params[at];
       break;
     case Region::param_gradient:
-      view = gradients_[at];
+      view = bindings_.param_gradients[at];
       break;
     case Region::input:
-      view = inputs_[at];
+      view = bindings_.inputs[at];
       break;
     case Region::scalar:
-      return scalars_[at];
+      return bindings_.scalars[at];
     case Region::table:
-      view = tables_[at];
+      view = bindings_.tables[at];
       break;
     case Region::sparse_gradient:
-      view = sparse_[at];
+      view = bindings_.sparse_gradients[at];
       break;
     case Region::loss:
-      return losses_[at];
+      return {.data = bindings_.losses + at, .rows = 1, .cols = 1, .ld = 1, .dtype = DType::f64};
     case Region::ids:
-      return {.data = const_cast<DeviceIds*>(&ids_[at])};
+      return {.data = const_cast<DeviceIds*>(&bindings_.ids[at])};
     case Region::none:
       return {};
   }

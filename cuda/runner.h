@@ -1,6 +1,5 @@
 #pragma once
 
-#include <span>
 #include <vector>
 
 #include "cuda/call.h"
@@ -20,12 +19,13 @@ struct SideStream {
 /// What a plan's values are bound to on the device.
 struct DeviceBindings {
   std::byte* arena = nullptr;
-  std::span<const DeviceView> params, param_gradients, inputs, scalars, tables, sparse_gradients;
-  std::span<const DeviceIds> ids;
+  std::vector<DeviceView> params = {}, param_gradients = {}, inputs = {}, scalars = {}, tables = {},
+                          sparse_gradients = {};
+  std::vector<DeviceIds> ids = {};
   double* losses = nullptr;  ///< one each
-  std::span<const ReluFusion> relus;
-  std::span<void* const> signs;  ///< of each of them, ReluFusion::bytes at multiples of 256 bytes
-  std::span<const BiasFusion> biases;
+  std::vector<ReluFusion> relus = {};
+  std::vector<void*> signs = {};  ///< of each of them, ReluFusion::bytes at multiples of 256 bytes
+  std::vector<BiasFusion> biases = {};
 };
 
 /// A batch value, or a part of one, that the plan placed in the arena.
@@ -36,7 +36,7 @@ DeviceView in_arena(const Plan& plan, ValueId id, std::byte* arena);
 /// where the context has a side stream.
 class Runner {
  public:
-  Runner(const Plan& plan, const DeviceBindings& bindings, uint64_t seed);
+  Runner(const Plan& plan, DeviceBindings bindings, uint64_t seed);
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
 
@@ -62,10 +62,8 @@ class Runner {
   Call call(const Node& node, const Context& context) const;
   void launch(size_t n, const Context& context) const;
   const Plan& plan_;
+  const DeviceBindings bindings_;
   const uint64_t seed_;
-  std::vector<DeviceView> params_, gradients_, inputs_, scalars_, tables_, sparse_, losses_;
-  std::vector<DeviceIds> ids_;
-  std::byte* arena_;
   std::vector<Node> nodes_;
   std::vector<ReluSigns> signs_;  // the nodes' views point to them
   std::vector<BiasSums> sums_;    // and to these

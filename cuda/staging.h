@@ -70,9 +70,9 @@ class Slot {
   /// Turns wide inputs into rows that begin at multiples of 64 bytes, of the plan's dtype. One launch an input.
   void unpack(cudaStream_t stream) const;
 
-  std::span<const DeviceView> inputs() const { return inputs_; }
-  std::span<const DeviceIds> ids() const { return ids_; }
-  std::span<const DeviceView> scalars() const { return scalars_; }
+  const std::vector<DeviceView>& inputs() const { return inputs_; }
+  const std::vector<DeviceIds>& ids() const { return ids_; }
+  const std::vector<DeviceView>& scalars() const { return scalars_; }
 
  private:
   const Plan& plan_;

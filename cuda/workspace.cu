@@ -78,39 +78,27 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
                         .dtype = dtype});
     pooled.back().largest = sparse->largest(static_cast<int>(f));
   }
-  DeviceBindings bindings;
-  bindings.arena = arena;
-  bindings.losses = losses;
-  const auto params = plan.model.params_of(training), gradients = plan.model.gradients_of(training);
-  const auto tables = plan.model.tables_of(training);
-  bindings.params = params;
-  bindings.param_gradients = gradients;
-  bindings.tables = tables;
-  bindings.sparse_gradients = pooled;
-  std::vector<void*> signs;
-  for (const size_t at : signs_at_) signs.push_back(memory.at<void>(at));
-  bindings.relus = plan.fusions.relus;
-  bindings.biases = plan.fusions.biases;
-  bindings.signs = signs;
+  DeviceBindings bindings{.arena = arena,
+                          .params = plan.model.params_of(training),
+                          .param_gradients = plan.model.gradients_of(training),
+                          .tables = plan.model.tables_of(training),
+                          .sparse_gradients = pooled,
+                          .losses = losses,
+                          .relus = plan.fusions.relus,
+                          .biases = plan.fusions.biases};
+  for (const size_t at : signs_at_) bindings.signs.push_back(memory.at<void>(at));
   for (int s = 0; s < Accelerator::kDepth; ++s) {
     bindings.inputs = slots[s].inputs();
     bindings.scalars = slots[s].scalars();
     bindings.ids = slots[s].ids();
     runners[s].emplace(plan.training, bindings, plan.job.seed);
   }
-  const auto scored_params = plan.model.params_of(scoring), scored_tables = plan.model.tables_of(scoring);
   scorer.emplace(plan.scoring,
                  DeviceBindings{.arena = arena,
-                                .params = scored_params,
-                                .param_gradients = {},
+                                .params = plan.model.params_of(scoring),
                                 .inputs = scoring_slot.inputs(),
-                                .scalars = {},
-                                .tables = scored_tables,
-                                .sparse_gradients = {},
-                                .ids = scoring_slot.ids(),
-                                .relus = {},
-                                .signs = {},
-                                .biases = {}},
+                                .tables = plan.model.tables_of(scoring),
+                                .ids = scoring_slot.ids()},
                  plan.job.seed);
 }
 
