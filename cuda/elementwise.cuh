@@ -32,11 +32,15 @@ __device__ void apply(const MapArguments<F::kIn, F::kOut>& a, const F& f, const 
   }
 }
 
+/// Vectors that a thread takes: more of them at a time where an element has few inputs.
+template <class F>
+constexpr int kVectors = F::kIn > 2 ? 1 : 2;
+
 /// Every thread takes U vectors of V columns. All that an element needs is read before it is written, so views may be
 /// the same memory.
 template <class Access, class F>
 __global__ void __launch_bounds__(256) map_kernel(const MapArguments<F::kIn, F::kOut> a, const F f) {
-  constexpr int V = Access::V, U = F::kIn > 2 ? 1 : 2;
+  constexpr int V = Access::V, U = kVectors<F>;
   typename Access::Vector x[U][F::kIn], old[U][F::kOut];
   uint32_t row[U], column[U];
   const uint32_t first = blockIdx.x * (256 * U) + threadIdx.x;
@@ -168,7 +172,6 @@ void map(const Call& call, const F& f, std::array<DeviceView, F::kIn> in, std::a
   for (DeviceView& view : views) view.rows = rows;
   with_access(views, 0, [&](auto access) {
     MapArguments<F::kIn, F::kOut> a;
-    constexpr int U = F::kIn > 2 ? 1 : 2;
     const int64_t row_vectors = ceil_div(columns, decltype(access)::V);
     MTRANK_ASSERT(columns < int64_t{1} << 31 && rows * row_vectors < int64_t{1} << 31);
     for (size_t i = 0; i < in.size(); ++i) a.in[i] = Argument(views[i]);
@@ -177,8 +180,8 @@ void map(const Call& call, const F& f, std::array<DeviceView, F::kIn> in, std::a
     a.columns = static_cast<uint32_t>(columns);
     a.vectors = static_cast<uint32_t>(rows * row_vectors);
     a.row_vectors = Divider(row_vectors);
-    launch(map_kernel<decltype(access), F>, dim3(static_cast<unsigned>(ceil_div(a.vectors, 256 * U))), dim3(256),
-           call.context.stream, a, f);
+    launch(map_kernel<decltype(access), F>, dim3(static_cast<unsigned>(ceil_div(a.vectors, 256 * kVectors<F>))),
+           dim3(256), call.context.stream, a, f);
   });
 }
 

@@ -12,9 +12,15 @@ namespace {
 /// K and N of one of the groups.
 struct Shape {
   int64_t rows, groups, k, n;
+
+  bool narrow() const { return k <= kNarrow || n <= kNarrow; }
 };
 
-bool narrow(const Shape& s) { return s.k <= kNarrow || s.n <= kNarrow; }
+/// `w`: the node's weights or their gradient, [G K, N].
+Shape shape_of(const Call& call, const DeviceView& w) {
+  const int64_t groups = call.node.attributes.integer("groups", 1);
+  return {call.rows, groups, w.rows / groups, w.cols};
+}
 
 Operand operand(const DeviceView& view, int64_t group_step, bool transposed = false) {
   return {view.data, view.ld, view.dtype, group_step, transposed};
@@ -135,8 +141,8 @@ void wide_gradient(const Call& call, const Shape& s, bool add_weights, bool add_
 /// dx = dz Wᵀ, of a linear_input_gradient node.
 Product input_product(const Call& call) {
   const DeviceView &dz = call.in[0], &w = call.in[1], &dx = call.out[0];
-  const int64_t groups = call.node.attributes.integer("groups", 1), k = w.rows / groups, n = w.cols;
-  Product product{call.rows, k, n, groups, operand(dz, n), weights(w, dz.dtype, k, true), operand(dx, k)};
+  const Shape s = shape_of(call, w);
+  Product product{s.rows, s.k, s.n, s.groups, operand(dz, s.n), weights(w, dz.dtype, s.k, true), operand(dx, s.k)};
   product.accumulate = call.accumulate[0] != 0;
   return product;
 }
@@ -156,13 +162,12 @@ bool can_mask(const Call& call) { return call.context.products->offers(masked_pr
 /// x [B, G K], W [G K, N], b [1, G N] or absent -> y [B, G N], z or absent.
 void launches::linear(const Call& call) {
   const DeviceView &x = call.in[0], &w = call.in[1], &b = call.in[2];
-  const int64_t groups = call.node.attributes.integer("groups", 1);
-  const Shape s{call.rows, groups, x.cols / groups, w.cols};
+  const Shape s = shape_of(call, w);
   const Activation activation = parse_activation(call.node.attributes.text("activation"));
   if (s.rows == 0) return;
-  if (!narrow(s)) return wide_forward(call, s, activation);
+  if (!s.narrow()) return wide_forward(call, s, activation);
   narrow_product({.rows = s.rows,
-                  .groups = groups,
+                  .groups = s.groups,
                   .inner = s.k,
                   .outer = s.n,
                   .in = x,
@@ -180,11 +185,9 @@ void launches::linear(const Call& call) {
 /// dz [B, G N], W [G K, N] -> dx [B, G K], or what lies behind dx's ReLU.
 void launches::linear_input_gradient(const Call& call) {
   const DeviceView &dz = call.in[0], &w = call.in[1], &dx = call.out[0];
-  const int64_t groups = call.node.attributes.integer("groups", 1);
-  const Shape s{call.rows, groups, w.rows / groups, w.cols};
-  const bool accumulate = call.accumulate[0] != 0;
+  const Shape s = shape_of(call, w);
   if (!dx || s.rows == 0) return;
-  if (!narrow(s)) {
+  if (!s.narrow()) {
     if (ReluSigns* signs = dx.signs) {
       signs->applied = signs->kept && call.context.products->run(masked_product(call), call.context);
       if (signs->applied) return;
@@ -193,7 +196,7 @@ void launches::linear_input_gradient(const Call& call) {
     return;
   }
   narrow_product({.rows = s.rows,
-                  .groups = groups,
+                  .groups = s.groups,
                   .inner = s.n,
                   .outer = s.k,
                   .in = dz,
@@ -202,20 +205,19 @@ void launches::linear_input_gradient(const Call& call) {
                   .inner_step = 1,
                   .outer_step = w.ld,
                   .group_step = s.k * w.ld,
-                  .accumulate = accumulate},
+                  .accumulate = call.accumulate[0] != 0},
                  call.context);
 }
 
 /// x [B, G K], dz [B, G N] -> dW [G K, N] and db [1, G N], which may be absent, f32.
 void launches::linear_weight_gradient(const Call& call) {
   const DeviceView &x = call.in[0], &dz = call.in[1], &dw = call.out[0], &db = call.out[1];
-  const int64_t groups = call.node.attributes.integer("groups", 1);
-  const Shape s{call.rows, groups, x.cols / groups, dz.cols / groups};
+  const Shape s = shape_of(call, dw);
   const bool add_weights = call.accumulate[0], add_bias = db && call.accumulate[1];
   MTRANK_ASSERT(dw.dtype == DType::f32 && (!db || db.dtype == DType::f32));
-  if (!narrow(s)) return wide_gradient(call, s, add_weights, add_bias);
+  if (!s.narrow()) return wide_gradient(call, s, add_weights, add_bias);
   narrow_gradient({.rows = s.rows,
-                   .groups = groups,
+                   .groups = s.groups,
                    .k = s.k,
                    .n = s.n,
                    .x = x,

@@ -20,7 +20,7 @@
 #include "framework/ops/softmax.h"
 #include "tests/cuda/device_array.h"
 
-/// What the GPU launches in other pieces than the graph lists it in. Whole steps are in job_test.cpp.
+/// What the GPU launches in other pieces than the graph lists it in. Whole steps are in job_launch_test.cpp.
 namespace mtrank::cuda {
 namespace {
 
