@@ -58,10 +58,10 @@ __device__ __forceinline__ Columns<float, N> to_floats(const Columns<T, N>& x) {
   return out;
 }
 
-/// Whether rows of such a pointer and leading dimension can be moved N elements at a time.
-template <int N>
-bool rows_aligned(const void* data, int64_t ld, int64_t element_bytes) {
-  return reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(N * element_bytes) == 0 && ld % N == 0;
+/// Whether rows can be moved n columns at a time.
+inline bool rows_aligned(const DeviceView& v, int64_t n) {
+  return v.cols % n == 0 && v.ld % n == 0 &&
+         reinterpret_cast<uintptr_t>(v.data) % (static_cast<size_t>(n) * dtype_size(v.dtype)) == 0;
 }
 
 /// log2 of the lanes that share a row of `dim` columns, each taking `n` of them at a time: a power of two up to 32.

@@ -288,7 +288,7 @@ std::vector<int> order_of_tables(std::span<const DeviceTable> tables) {
 }
 
 bool state_aligned(const DeviceTable& t) {
-  bool aligned = t.dim % 4 == 0 && rows_aligned<4>(t.weights, t.dim, sizeof(float));
+  bool aligned = rows_aligned({.data = t.weights, .rows = t.rows, .cols = t.dim, .ld = t.dim}, 4);
   for (const float* slot : t.slots) aligned = aligned && reinterpret_cast<uintptr_t>(slot) % 16 == 0;
   return aligned;
 }

@@ -70,7 +70,7 @@ void SparseUpdate::update(cudaStream_t stream, std::span<const DeviceView> gradi
       MTRANK_ASSERT(g.rows >= plan_.batch && g.cols == own.dim);
       MTRANK_ASSERT(place == plan_.tables[own.first_table].first_feature || g.dtype == dtype);
       dtype = g.dtype;
-      index.wide = index.wide && rows_aligned<4>(g.data, g.ld, static_cast<int64_t>(dtype_size(dtype)));
+      index.wide = index.wide && rows_aligned(g, 4);
     }
     for (int level = 0; level < own.levels; ++level) index.hot[level] = memory_.hot + own.hot[level];
     if (own.levels > 0) sum_hot_rows(stream, own, index, dtype, proceed);

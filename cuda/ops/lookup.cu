@@ -178,17 +178,11 @@ unsigned blocks_for(int64_t groups, int lane_bits) {
   return static_cast<unsigned>(ceil_div(groups << lane_bits, kThreads));
 }
 
-/// Whether n columns of a row can be moved at a time.
-bool can_move(const DeviceView& v, int64_t n) {
-  return v.cols % n == 0 && v.ld % n == 0 &&
-         reinterpret_cast<uintptr_t>(v.data) % (static_cast<size_t>(n) * dtype_size(v.dtype)) == 0;
-}
-
 /// One at a time where a single column, which is f32, is pooled into a bf16 concat or cut from one.
 int64_t columns_at_once(const DeviceView& dy, const DeviceView& out) {
   if (dy.dtype != out.dtype) return 1;
   for (int64_t n = 16 / static_cast<int64_t>(dtype_size(out.dtype)); n >= 4; n /= 2)
-    if (can_move(dy, n) && can_move(out, n)) return n;
+    if (rows_aligned(dy, n) && rows_aligned(out, n)) return n;
   return 1;
 }
 
@@ -233,14 +227,14 @@ void lookup(const Call& call) {
     MTRANK_ASSERT(table.ld == table.cols && table.cols == out.cols);
     const bool low = out.dtype == DType::bf16;
     dims.push_back(out.cols);
-    wide.push_back(can_move(table, 4));
+    wide.push_back(rows_aligned(table, 4));
     features.push_back({.table = table.as<const float>(),
                         .ids = call.ids(2 * f + 1),
                         .out = out.data,
                         .out_ld = out.ld,
                         .pool = pool_of(call, f),
                         .low = low,
-                        .aligned = can_move(out, 4)});
+                        .aligned = rows_aligned(out, 4)});
   }
   for_runs(
       features, [&](size_t i, size_t j) { return dims[i] == dims[j] && wide[i] == wide[j]; },
