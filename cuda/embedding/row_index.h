@@ -19,7 +19,8 @@ struct DeviceFeature;
 
 /// Lookups of a block of a sum; the host's kRowBlock.
 constexpr uint32_t kSumBlock = 64;
-constexpr int kMaxLevels = 5;  ///< 64^5 blocks of 64 are more than 2^32
+constexpr uint32_t kIndexTile = 2048;  ///< lookups of a block of the scan
+constexpr int kMaxLevels = 5;          ///< 64^5 blocks of 64 are more than 2^32
 
 /// Rows of all tables are numbered through, tables of a class side by side. A key is such a number; the number past the
 /// last is the key of what is no lookup.
@@ -81,6 +82,8 @@ struct IndexPlan {
       false;  ///< some feature has weights: values are numbers of lookups, else sample << feature_bits | place
   int64_t hot_rows = 0, partials = 0, touched_words = 0;
   size_t sort_bytes = 0;
+
+  uint32_t tiles() const { return capacity / kIndexTile + 1; }
 };
 
 /// Throws ResourceError.
