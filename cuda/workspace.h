@@ -46,4 +46,10 @@ class Workspace {
   std::vector<size_t> pooled_at_, signs_at_;
 };
 
+/// Of the device's memory, what a job takes: what lasts, what a batch's size decides, and the driver's own.
+std::vector<AcceleratorRegion> all_regions(const JobPlan& plan, const Workspace& work);
+/// Throws ResourceError where that is more than the `free` bytes of `total`, with the largest regions and the batch
+/// that would fit.
+void require_room(const JobPlan& plan, const Workspace& work, size_t free, size_t total);
+
 }  // namespace mtrank::cuda
