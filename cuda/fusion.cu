@@ -1,6 +1,7 @@
 #include "cuda/fusion.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "cuda/gates.h"
 #include "cuda/launch.h"
@@ -30,10 +31,13 @@ Touches touches_of(const Graph& graph) {
   return touches;
 }
 
-/// A linear node's product by the library, of one group.
-bool wide(const Graph& graph, const OpNode& node) {
-  const Value& w = graph.value(node.inputs[1]);
-  return w.cols > kNarrow && w.rows > kNarrow && node.attributes.integer("groups", 1) == 1;
+/// Whether the library multiplies by a linear node's weights, `w` or their gradient, in one group or each of several.
+bool wide(const Graph& graph, const OpNode& node, ValueId w) {
+  const Value& value = graph.value(w);
+  return value.cols > kNarrow && value.rows / node.attributes.integer("groups", 1) > kNarrow;
+}
+bool wide_of_one_group(const Graph& graph, const OpNode& node) {
+  return wide(graph, node, node.inputs[1]) && node.attributes.integer("groups", 1) == 1;
 }
 
 bool is_relu(const OpNode& node) { return parse_activation(node.attributes.text("activation")) == Activation::relu; }
@@ -42,40 +46,37 @@ bool has_own_memory(const Value& value) {
   return value.batch && value.kind == ValueKind::gradient && value.base == kNoValue;
 }
 
-/// Whether `node`, an activation_gradient, can be a part of the product before it.
-bool find_relu(const Graph& graph, const Touches& touches, size_t n, ReluFusion& found) {
+/// Node n as a part of the product before it, where it is an activation_gradient that can be one.
+std::optional<ReluFusion> find_relu(const Graph& graph, const Touches& touches, size_t n) {
   const OpNode& gradient = graph.nodes[n];
-  if (gradient.op != &ops::activation_gradient || !is_relu(gradient) || gradient.accumulate[0]) return false;
+  if (gradient.op != &ops::activation_gradient || !is_relu(gradient) || gradient.accumulate[0]) return {};
   const ValueId dy = gradient.inputs[0], y = gradient.inputs[1], dz = gradient.outputs[0];
-  if (!has_own_memory(graph.value(dy)) || !has_own_memory(graph.value(dz))) return false;
+  if (!has_own_memory(graph.value(dy)) || !has_own_memory(graph.value(dz))) return {};
   // Nobody else sees dy, and dz begins here.
   const auto &of_dy = touches[static_cast<size_t>(dy)], &of_dz = touches[static_cast<size_t>(dz)];
-  if (of_dy.size() != 2 || of_dy[1] != n || of_dz.front() != n) return false;
+  if (of_dy.size() != 2 || of_dy[1] != n || of_dz.front() != n) return {};
   const OpNode& product = graph.nodes[of_dy[0]];
-  if (product.op != &ops::linear_input_gradient || product.accumulate[0] || product.outputs[0] != dy) return false;
+  if (product.op != &ops::linear_input_gradient || product.accumulate[0] || product.outputs[0] != dy) return {};
   const auto forward = std::find_if(graph.nodes.begin(), graph.nodes.end(), [&](const OpNode& node) {
     return node.op == &ops::linear && node.outputs[0] == y;
   });
-  if (forward == graph.nodes.end() || !is_relu(*forward) || forward->outputs[1] != kNoValue) return false;
-  if (!wide(graph, *forward) || !wide(graph, product)) return false;
-  found = {static_cast<size_t>(forward - graph.nodes.begin()), of_dy[0], n, graph.value(dz).cols};
-  return true;
+  if (forward == graph.nodes.end() || !is_relu(*forward) || forward->outputs[1] != kNoValue) return {};
+  if (!wide_of_one_group(graph, *forward) || !wide_of_one_group(graph, product)) return {};
+  return ReluFusion{static_cast<size_t>(forward - graph.nodes.begin()), of_dy[0], n, graph.value(dz).cols};
 }
 
-/// Whether an element-wise node writes the dz of the weight gradient behind it.
-bool find_bias(const Graph& graph, size_t n, BiasFusion& found) {
+/// Node n, where it is element-wise and writes the dz of the weight gradient behind it.
+std::optional<BiasFusion> find_bias(const Graph& graph, size_t n) {
   const OpNode& writer = graph.nodes[n];
   const bool crosses = writer.op == &ops::cross_gradient;
-  if (n + 1 == graph.nodes.size() || (!crosses && writer.op != &ops::activation_gradient)) return false;
-  found = {n, crosses ? size_t{1} : size_t{0}};
+  if (n + 1 == graph.nodes.size() || (!crosses && writer.op != &ops::activation_gradient)) return {};
+  const BiasFusion found{n, crosses ? size_t{1} : size_t{0}};
   const OpNode& reader = graph.nodes[n + 1];
   const ValueId dz = writer.outputs[found.output];
-  if (reader.op != &ops::linear_weight_gradient || reader.inputs[1] != dz) return false;
-  if (reader.outputs[1] == kNoValue) return false;
-  const Value& dw = graph.value(reader.outputs[0]);
-  const int64_t k = dw.rows / reader.attributes.integer("groups", 1);
-  if (k <= kNarrow || dw.cols <= kNarrow) return false;  // such a product sums dz itself
-  return has_own_memory(graph.value(dz)) && !writer.accumulate[found.output];
+  if (reader.op != &ops::linear_weight_gradient || reader.inputs[1] != dz || reader.outputs[1] == kNoValue) return {};
+  if (!wide(graph, reader, reader.outputs[0])) return {};  // a narrow product sums dz itself
+  if (!has_own_memory(graph.value(dz)) || writer.accumulate[found.output]) return {};
+  return found;
 }
 
 /// Whether `node` reads or writes anything that a node of `range` writes.
@@ -130,14 +131,14 @@ Fusions fuse(Graph& graph) {
   Fusions fusions;
   const Touches touches = touches_of(graph);
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
-    ReluFusion relu;
-    if (!find_relu(graph, touches, n, relu)) continue;
+    const auto relu = find_relu(graph, touches, n);
+    if (!relu) continue;
     const ValueId dz = graph.nodes[n].outputs[0];
-    graph.nodes[relu.product].outputs[0] = graph.nodes[n].inputs[0] = dz;
-    fusions.relus.push_back(relu);
+    graph.nodes[relu->product].outputs[0] = graph.nodes[n].inputs[0] = dz;
+    fusions.relus.push_back(*relu);
   }
   for (size_t n = 0; n < graph.nodes.size(); ++n)
-    if (BiasFusion bias; find_bias(graph, n, bias)) fusions.biases.push_back(bias);
+    if (const auto bias = find_bias(graph, n)) fusions.biases.push_back(*bias);
   fusions.together = find_together(graph);
   return fusions;
 }
