@@ -42,8 +42,6 @@ auto with_type(MtbType type, F&& f) {
   return f(uint32_t{});
 }
 
-size_t aligned(size_t size) { return (size + kMtbAlignment - 1) / kMtbAlignment * kMtbAlignment; }
-
 uint32_t label_code(uint32_t word) {
   float y;
   std::memcpy(&y, &word, 4);
@@ -66,7 +64,7 @@ class BlockEncoder {
 
   void run() {
     std::vector<MtbEntry> entries(columns_.size());
-    out_.assign(aligned(sizeof(MtbEntry) * entries.size()), 0);
+    out_.assign(mtb_aligned(sizeof(MtbEntry) * entries.size()), 0);
     for (size_t c = 0; c < columns_.size(); ++c) entries[c] = column(columns_[c]);
     std::memcpy(out_.data(), entries.data(), sizeof(MtbEntry) * entries.size());
   }
@@ -82,7 +80,7 @@ class BlockEncoder {
       return {0, value, xxh64(&value, sizeof value, 0)};
     }
     const uint64_t hash = xxh64(out_.data() + begin, bytes, 0);
-    out_.resize(aligned(out_.size()), 0);
+    out_.resize(mtb_aligned(out_.size()), 0);
     return {bytes, 0, hash};
   }
 
@@ -175,7 +173,7 @@ class BlockDecoder {
   [[noreturn]] void fail(const MtbColumn& c, const std::string& problem) const { fail(c.title() + " " + problem); }
 
   void find_columns() {
-    size_t at = aligned(sizeof(MtbEntry) * columns_.size());
+    size_t at = mtb_aligned(sizeof(MtbEntry) * columns_.size());
     if (at > bytes_.size()) fail("the table of columns is cut off");
     found_.clear();
     words_ = uint64_t{rows_} * static_cast<uint64_t>(layout_.fixed);
@@ -197,7 +195,7 @@ class BlockDecoder {
       if (c.kind == Kind::lengths) total = sum(found_.back());
       if (!c.per_row()) words_ += total;
       if (words_ > UINT32_MAX) fail(c, "makes the rows too long for a block");
-      at += aligned(e.bytes);
+      at += mtb_aligned(e.bytes);
       if (at > bytes_.size()) fail(c, "is cut off");
     }
     if (at != bytes_.size()) fail("has bytes after its last column");

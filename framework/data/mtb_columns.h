@@ -51,6 +51,7 @@ struct MtbEntry {
   uint64_t hash;  ///< xxh64 of the bytes, or of `value`
 };
 constexpr size_t kMtbAlignment = 64;
+constexpr size_t mtb_aligned(size_t size) { return (size + kMtbAlignment - 1) / kMtbAlignment * kMtbAlignment; }
 
 /// Rows to and from the bytes of a block. Immutable.
 class MtbCodec {

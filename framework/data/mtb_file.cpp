@@ -33,8 +33,6 @@ struct Tail {
   uint64_t index, blocks, index_hash, magic;
 };
 
-uint64_t aligned(uint64_t size) { return (size + kMtbAlignment - 1) / kMtbAlignment * kMtbAlignment; }
-
 std::string columns_text(const std::vector<MtbColumn>& columns) {
   ByteWriter out;
   for (const MtbColumn& c : columns) {
@@ -102,7 +100,7 @@ uint64_t MtbShard::read_header() {
   if (xxh64(columns) != header.columns_hash) fail("the names of its columns are damaged");
   read_columns(columns);
   if (columns_.size() != header.columns) fail("its header tells another number of columns");
-  return aligned(sizeof header + columns.size());
+  return mtb_aligned(sizeof header + columns.size());
 }
 
 void MtbShard::read_columns(const std::string& bytes) {
@@ -167,7 +165,7 @@ struct MtbWriter::Shard {
     header.hash = header.expected_hash();
     file.write(&header, sizeof header);
     file.write(text);
-    file.write(std::string(aligned(file.size()) - file.size(), '\0'));
+    file.write(std::string(mtb_aligned(file.size()) - file.size(), '\0'));
   }
 
   disk::Output file;
