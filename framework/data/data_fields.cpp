@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace mtrank {
 namespace {
@@ -62,14 +63,23 @@ std::string shown(const Json& value) {
   return text.size() > 80 ? text.substr(0, 77) + "..." : text;
 }
 
+/// What configs call a key of a feature's transforms.
+std::string config_key(const std::string& key) {
+  constexpr std::pair<const char*, const char*> others[] = {
+      {"kind", "type"}, {"drop_unseen", "unseen"}, {"keep_last", "keep"}, {"steps", "transform, normalize or clip"}};
+  for (const auto& [ours, theirs] : others)
+    if (key == ours) return theirs;
+  return key;
+}
+
 /// The innermost value that differs.
 std::string difference(const std::string& path, const Json& before, const Json& after) {
   if (before.is_object() && after.is_object()) {
     for (const auto& [key, value] : before.items())
       if (!after.contains(key) || after[key] != value)
-        return difference(path + "." + key, value, after.contains(key) ? after[key] : Json());
+        return difference(path + "." + config_key(key), value, after.contains(key) ? after[key] : Json());
     for (const auto& [key, value] : after.items())
-      if (!before.contains(key)) return difference(path + "." + key, Json(), value);
+      if (!before.contains(key)) return difference(path + "." + config_key(key), Json(), value);
   }
   return path + ": " + shown(before) + ", now " + shown(after);
 }

@@ -152,7 +152,11 @@ TEST_F(MtbTest, AnotherConfigIsRefusedNamingTheField) {
   EXPECT_THAT(problem([](DatasetSpec& s) { s.transforms.features[1].max_len = 9; }),
               HasSubstr("converted with another config: features.items.max_len: 4, now 9. Convert again"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.transforms.features[3].steps.clear(); }),
-              HasSubstr("features.price.steps"));
+              HasSubstr("features.price.transform, normalize or clip: [{"));
+  EXPECT_THAT(problem([](DatasetSpec& s) { s.transforms.features[1].keep_last ^= 1; }),
+              HasSubstr("features.items.keep: "));
+  EXPECT_THAT(problem([](DatasetSpec& s) { s.transforms.features[1].drop_unseen ^= 1; }),
+              HasSubstr("features.items.unseen: "));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.transforms.tables[2].rows = 7; }),
               HasSubstr("tables.group.rows: 1000, now 7"));
   EXPECT_THAT(problem([](DatasetSpec& s) { s.transforms.tables[1].min_count = 1; }),
