@@ -27,8 +27,8 @@ def listed_tests(tests, filter="*"):
 
 
 def count_tests(tests):
-    """GPU tests: of the program where it is built, else of its sources."""
-    names = listed_tests(tests)
+    """GPU tests: of the program where it is built, which may have others of an emulated GPU, else of its sources."""
+    names = listed_tests(tests, "Cuda*:*/Cuda*")
     if names:
         return str(len(names))
     found = 0

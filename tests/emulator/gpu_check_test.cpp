@@ -35,7 +35,11 @@ TEST(GpuCheck, SaysThatThereIsNoGpuAndCountsTheTestsThatAreSkipped) {
   const ProcessResult r = gpu_check({"--build", dir.path()});
   EXPECT_EQ(r.code, 0) << r.err;
   EXPECT_THAT(r.out, HasSubstr("no GPU that can be used here (this build has no CUDA)"));
-  EXPECT_THAT(r.out, ContainsRegex("[0-9]+ GPU tests skipped"));
+  EXPECT_THAT(r.out, ContainsRegex("at least [0-9]+ GPU tests skipped"));
+  std::ofstream(dir / "cuda_tests")
+      << "#!/bin/sh\ncase $2 in --gtest_filter='Cuda*:*/Cuda*') printf 'CudaSuite.\\n  One\\n  Two\\n';; esac";
+  std::filesystem::permissions(dir / "cuda_tests", std::filesystem::perms::owner_all);
+  EXPECT_THAT(gpu_check({"--build", dir.path()}).out, HasSubstr("; 2 GPU tests skipped"));
 }
 
 TEST(GpuCheck, EndsWithATableAndWritesEveryFigureWithItsCommand) {
