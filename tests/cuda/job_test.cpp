@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <limits>
+#include <thread>
 
 #include "framework/core/error.h"
 #include "framework/ops/loss.h"
@@ -225,6 +227,19 @@ TEST_F(CudaJob, RepeatsTheBatchesThatAreThere) {
     return out;
   };
   EXPECT_EQ(losses(true), losses(false));
+}
+
+TEST_F(CudaJob, TellsHowLongTheDeviceWaitedForABatch) {
+  Run run(*this, DeviceKind::cuda);
+  const auto step = [&](int pause_ms) {
+    run.next();
+    std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
+    run.device_->submit(run.batch_, ++run.step_, 1);
+    return run.device_->collect().device_idle;
+  };
+  EXPECT_EQ(step(0), 0) << "nothing ran before the first step";
+  step(0);
+  EXPECT_GE(step(40), 0.04);
 }
 
 TEST_F(CudaJob, RefusesShardsThatOneGpuWouldNotCompute) {

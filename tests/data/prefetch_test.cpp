@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <future>
+#include <thread>
 
 #include "framework/core/error.h"
 
@@ -82,6 +84,33 @@ TEST(Prefetch, ASeekIsDoneAheadAndItsErrorComesOutOfNext) {
   may_seek.set_value();  // not before the seek has returned
   Batch batch;
   EXPECT_THROW(source.next(batch), DataError);
+}
+
+TEST(Prefetch, CountsTheTimeThatItsConsumerWaits) {
+  /// Its first batch takes a while; it tells when it is asked for the third, so that the second has been read.
+  class Slow : public Counting {
+   public:
+    explicit Slow(std::promise<void>& third) : Counting(9), third_(third) {}
+    bool next(Batch& batch) override {
+      if (++asked_ == 1) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      if (asked_ == 3) third_.set_value();
+      return Counting::next(batch);
+    }
+
+   private:
+    std::promise<void>& third_;
+    int asked_ = 0;
+  };
+  std::promise<void> third;
+  PrefetchSource source(std::make_unique<Slow>(third));
+  EXPECT_EQ(source.seconds_waited(), 0);
+  Batch batch;
+  ASSERT_TRUE(source.next(batch));
+  const double waited = source.seconds_waited();
+  EXPECT_GT(waited, 0);
+  third.get_future().wait();
+  ASSERT_TRUE(source.next(batch));
+  EXPECT_EQ(source.seconds_waited(), waited);
 }
 
 TEST(Prefetch, CanBeDestroyedAtAnyMoment) {
