@@ -113,7 +113,10 @@ IndexPlan plan_index(std::span<const DeviceTable> tables, std::span<const Device
   plan.capacity = static_cast<uint32_t>(lookups);
   plan.key_bits = static_cast<int>(std::bit_width(plan.rows));
   plan.feature_bits = features.size() > 1 ? static_cast<int>(std::bit_width(features.size() - 1)) : 0;
-  MTRANK_ASSERT(batch << plan.feature_bits <= int64_t{UINT32_MAX});
+  if (const int64_t most = int64_t{UINT32_MAX} >> plan.feature_bits; batch > most)
+    throw ResourceError("a batch of " + std::to_string(batch) + " samples with " + std::to_string(features.size()) +
+                        " features that look up tables is more than a GPU numbers: train.batch_size may be " +
+                        std::to_string(most) + " at most");
   plan.sort_bytes = sort_bytes(lookups);
   return plan;
 }

@@ -62,7 +62,7 @@ class SparseUpdate {
   static size_t bytes(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch);
 
   /// `memory` holds `bytes(...)` bytes on a multiple of 256, and is written to on `stream`. Throws ResourceError where
-  /// the tables have 2^32 rows or more, or a batch 2^31 ids or more.
+  /// the tables have 2^32 rows or more, a batch 2^31 ids or more, or more samples than its numbers leave room for.
   SparseUpdate(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch,
                void* memory, cudaStream_t stream);
 

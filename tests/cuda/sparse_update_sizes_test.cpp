@@ -162,19 +162,30 @@ TEST_F(CudaSparseUpdate, AsksForTheSameMemoryBeforeItsTablesHaveAny) {
 
 TEST_F(CudaSparseUpdate, SaysWhatItCannotHold) {
   const OptimizerSettings s("sgd", OptimizerUse::tables);
+  const auto refusal = [](std::span<const cuda::DeviceTable> tables, std::span<const cuda::DeviceFeature> features,
+                          int64_t batch) -> std::string {
+    try {
+      cuda::SparseUpdate::bytes(tables, features, batch);
+    } catch (const ResourceError& e) {
+      return e.what();
+    }
+    return "none";
+  };
   std::vector<cuda::DeviceTable> tables(3, {.rows = 2'000'000'000, .dim = 1, .optimizer = &s.info()});
   std::vector<cuda::DeviceFeature> features = {{.table = 0}};
-  try {
-    cuda::SparseUpdate::bytes(tables, features, 8);
-    FAIL();
-  } catch (const ResourceError& e) {
-    EXPECT_STREQ(e.what(),
-                 "the tables have 6000000000 rows or more, a GPU takes fewer than 4294967295: use fewer rows, or "
-                 "device: cpu");
-  }
+  EXPECT_EQ(refusal(tables, features, 8),
+            "the tables have 6000000000 rows or more, a GPU takes fewer than 4294967295: use fewer rows, or device: "
+            "cpu");
   tables.resize(1);
   features[0] = {.table = 0, .list = true, .capacity = 3'000'000'000};
-  EXPECT_THROW(cuda::SparseUpdate::bytes(tables, features, 8), ResourceError);
+  EXPECT_EQ(refusal(tables, features, 8),
+            "a batch may hold 3000000000 ids or more, a GPU takes fewer than 2147483648: use a smaller "
+            "train.batch_size");
+  features.assign(300, {.table = 0, .list = true, .capacity = 1000});
+  EXPECT_EQ(refusal(tables, features, 8'388'608),
+            "a batch of 8388608 samples with 300 features that look up tables is more than a GPU numbers: "
+            "train.batch_size may be 8388607 at most");
+  EXPECT_EQ(refusal(tables, features, 8'388'607), "none");
 }
 
 }  // namespace
