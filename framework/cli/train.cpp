@@ -13,17 +13,18 @@ namespace {
 
 struct Arguments {
   TrainOptions options;
-  std::string device;
-  std::optional<int64_t> seed, threads;
+  std::optional<std::string> device, seed, threads;  // as texts: what they may be is known to the config
 };
 
 /// The flags of the most used keys are short forms of --set.
 TrainOptions resolve(const Arguments& arguments) {
   TrainOptions options = arguments.options;
-  auto set = [&](const std::string& text) { options.overrides.push_back(text); };
-  if (!arguments.device.empty()) set("train.device=" + arguments.device);
-  if (arguments.seed) set("seed=" + std::to_string(*arguments.seed));
-  if (arguments.threads) set("train.threads=" + std::to_string(*arguments.threads));
+  auto set = [&](const std::string& key, const std::optional<std::string>& value) {
+    if (value) options.overrides.push_back(key + "=" + *value);
+  };
+  set("train.device", arguments.device);
+  set("seed", arguments.seed);
+  set("train.threads", arguments.threads);
   return options;
 }
 
@@ -37,8 +38,8 @@ Run train_command(CLI::App& app) {
   app.add_flag("--resume", options.resume, "continue from the newest checkpoint in --out, if there is one");
   app.add_option("--device", arguments->device, "auto, cpu or cuda");
   app.add_flag("!--no-graph", options.launch.graph, "on a GPU: launch kernels one by one, for debugging; same bits");
-  app.add_option("--seed", arguments->seed, "short for --set seed=N");
-  app.add_option("--threads", arguments->threads, "how many; results do not depend on it");
+  app.add_option("--seed", arguments->seed, "short for --set seed=N")->type_name("INT");
+  app.add_option("--threads", arguments->threads, "how many; results do not depend on it")->type_name("INT");
   app.add_option("--set", options.overrides, "override a key: a.b=c; null removes it")
       ->take_all()
       ->allow_extra_args(false);

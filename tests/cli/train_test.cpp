@@ -30,6 +30,16 @@ TEST_F(TrainTest, ADeviceThatIsNotThereIsRefusedBeforeDataIsRead) {
   EXPECT_EQ(train("cpu").code, 3);
 }
 
+TEST_F(TrainTest, ShortFormsOfKeysAreReadAsTheKeys) {
+  ASSERT_EQ(train("run", {"--seed", "010", "--threads", "0x1"}).code, 0);
+  EXPECT_THAT(contents("run/config.resolved.yaml"), HasSubstr("seed: 10\n"));
+  for (const char* seed : {"9223372036854775808", "18446744073709551616", "1_000", "x", ""}) {
+    const ProcessResult r = train("other", {"--seed", seed});
+    EXPECT_EQ(r.code, 2) << seed << r.out;
+    EXPECT_THAT(r.err, HasSubstr("seed=")) << seed;
+  }
+}
+
 /// With such learning rates no weight moves, and no evaluation is better than the first, which comes after 8 steps.
 TEST_F(TrainTest, PatienceEndsARunThatGetsNoBetter) {
   for (const int64_t patience : {1, 3}) {
