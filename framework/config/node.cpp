@@ -124,7 +124,7 @@ std::optional<double> Node::as_double() const {
     return negative ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
   if (digits.starts_with('-')) return std::nullopt;
   const std::optional<double> value = parse_decimal(digits);
-  return value && negative ? -*value : value;
+  return value && negative ? 0 - *value : value;  // no -0, which would be written as the integer
 }
 
 std::string Node::spoken() const {
@@ -147,8 +147,9 @@ std::string Node::spoken() const {
 bool Node::same_value(const Node& other) const {
   if (kind != other.kind || items.size() != other.items.size() || entries.size() != other.entries.size()) return false;
   if (is_scalar() && text != other.text) {
+    const auto i = as_int(), j = other.as_int();  // which a double may round
     const auto a = as_double(), b = other.as_double();
-    if (!a || !b || *a != *b) return false;
+    if (i && j ? *i != *j : !a || !b || *a != *b) return false;
   }
   for (size_t i = 0; i < items.size(); ++i)
     if (!items[i].same_value(other.items[i])) return false;

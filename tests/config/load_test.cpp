@@ -185,6 +185,9 @@ TEST(LoadConfig, differences_name_the_keys) {
   };
   EXPECT_THAT(against({"train.batch_size=4096"}), ElementsAre("train.batch_size: 2048, now 4096"));
   EXPECT_THAT(against({"train.clip_norm=1"}), ElementsAre("train.clip_norm: none, now 1"));
+  EXPECT_THAT(differences(resolved_tree(load_ok(kDesign, {"seed=9007199254740993"})),
+                          resolved_tree(load_ok(kDesign, {"seed=9007199254740992"}))),
+              ElementsAre("seed: 9007199254740993, now 9007199254740992"));
   EXPECT_THAT(against({"tables.video.dim=32", "model.cross.layers=2"}),
               ElementsAre("tables.video.dim: 16, now 32", "model.cross.layers: 3, now 2"));
   EXPECT_THAT(against({"tables.user_id={ids: hash, rows: 7}"}), Contains(StartsWith("tables.user_id")));

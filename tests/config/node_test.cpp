@@ -72,6 +72,8 @@ TEST(Node, numbers_follow_yaml_1_2) {
   EXPECT_EQ(real("1e999"), INFINITY);
   EXPECT_EQ(real("-1e999"), -INFINITY);
   EXPECT_EQ(real("1e-999"), 0.);
+  for (const char* text : {"-0", "-0.0", "-1e-999"})
+    EXPECT_EQ(Node::number(*real(text)).text, "0") << text << " is written in another way than it is read";
   EXPECT_EQ(real("0." + std::string(400, '0') + "1"), 0.);
   EXPECT_EQ(real(std::string(400, '9') + ".5"), INFINITY);
   EXPECT_TRUE(std::isnan(*real(".nan")));
