@@ -153,8 +153,11 @@ FeatureTransform parse_feature(const Object& o, const FeatureTransforms& all) {
   if (o.has("serve_as")) f.serve_as = o.get<std::string>("serve_as");
   if (f.kind == FeatureKind::dense) return parse_dense(o, f), f;
   const auto table = o.get<std::string>("table");
-  for (size_t t = 0; t < all.tables.size(); ++t)
-    if (all.tables[t].name == table) f.table = static_cast<int>(t);
+  for (size_t t = 0; t < all.tables.size(); ++t) {
+    if (all.tables[t].name != table) continue;
+    if (f.table >= 0) o.fail("names a table that is there twice: " + table);
+    f.table = static_cast<int>(t);
+  }
   if (f.table < 0) o.fail("names a table that is not there: " + table);
   const int64_t rows = all.tables[static_cast<size_t>(f.table)].rows;
   if (f.kind == FeatureKind::bucket) {

@@ -100,7 +100,8 @@ Value parse_value(const JsonObject& from, int64_t values) {
 void check_view(const JsonObject& from, const Graph& graph, const Value& value) {
   if (value.base == kNoValue) return;
   const Value& base = graph.value(value.base);
-  from.need(base.base == kNoValue && base.kind == value.kind && base.batch, "is a view of something that has none");
+  const bool can = base.base == kNoValue && base.kind == ValueKind::activation && value.kind == base.kind;
+  from.need(can, "is a view of something that has none");
   from.need(value.column + value.cols <= base.cols, "is wider than what it is a view of");
 }
 
@@ -139,9 +140,44 @@ OpNode parse_node(const JsonObject& from, const Graph& graph) {
   return node;
 }
 
+/// The letter of `Op::takes`.
+char letter_of(ValueKind kind) {
+  switch (kind) {
+    case ValueKind::param:
+      return 'w';
+    case ValueKind::table:
+      return 't';
+    case ValueKind::ids:
+      return 'i';
+    default:
+      return 'x';
+  }
+}
+
+/// Kernels trust that every input is there and is what they take it for.
+void check_inputs(const JsonObject& from, const Graph& graph, const OpNode& node) {
+  from.need(node.op->takes, "uses the op '" + std::string(node.op->name) + "', which no forward graph has");
+  std::string letters;
+  std::vector<uint8_t> optional;
+  for (const char c : std::string_view(node.op->takes)) {
+    if (c == '?') optional.back() = 1;
+    if (c != '?' && c != '*') letters += c, optional.push_back(0);
+  }
+  const size_t count = node.inputs.size(), expected = letters.size();
+  const bool repeats = std::string_view(node.op->takes).ends_with('*');
+  from.need(count == expected || (repeats && count > 0 && count % expected == 0),
+            "has " + std::to_string(count) + " inputs, expected " + std::to_string(expected) +
+                (repeats ? ", or that many times over" : ""));
+  for (size_t i = 0; i < count; ++i) {
+    const ValueId id = node.inputs[i];
+    const bool fits =
+        id == kNoValue ? optional[i % expected] : letter_of(graph.value(id).kind) == letters[i % expected];
+    from.need(fits, "has the input " + std::to_string(i) + ", which its op cannot take");
+  }
+}
+
 /// Does the op agree with the columns of the node's outputs?
 void check_shapes(const JsonObject& from, const Graph& graph, const OpNode& node) {
-  if (!node.op->shapes) return;
   std::vector<Value> inputs;
   for (const ValueId id : node.inputs) inputs.push_back(id == kNoValue ? Value{} : graph.value(id));
   std::vector<int64_t> cols;
@@ -154,6 +190,7 @@ void check_shapes(const JsonObject& from, const Graph& graph, const OpNode& node
   }
   from.need(cols.size() == node.outputs.size(),
             "has " + std::to_string(node.outputs.size()) + " outputs, its op " + std::to_string(cols.size()));
+  from.need(node.outputs[0] != kNoValue, "lacks its first output");
   for (size_t i = 0; i < cols.size(); ++i) {
     if (node.outputs[i] == kNoValue) continue;
     from.need(graph.value(node.outputs[i]).cols == cols[i], "writes " + std::to_string(cols[i]) + " columns into '" +
@@ -242,6 +279,7 @@ Graph graph_from_json(std::string_view text) {
   for (const Json& node : top.list("nodes")) {
     const JsonObject from(node, numbered("node", graph.nodes.size()));
     graph.nodes.push_back(parse_node(from, graph));
+    check_inputs(from, graph, graph.nodes.back());
     check_shapes(from, graph, graph.nodes.back());
     check_order(from, graph, graph.nodes.back(), written);
   }

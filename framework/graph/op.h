@@ -73,6 +73,9 @@ enum class ColumnMeaning : uint8_t {
 struct Op {
   const char* name;
   const char* summary;  ///< one line: formula and shapes
+  /// Its inputs in a graph that scores, one letter each: x of the batch, w a weight, t a table, i ids. `?` follows one
+  /// that may be absent, `*` ends a list that may repeat. Null: no such graph has it.
+  const char* takes = nullptr;
   /// Columns of each output ([B, cols]); throws ShapeError in the user's words. Null for ops that write into values
   /// made by their callers.
   std::vector<int64_t> (*shapes)(const ShapeCall&) = nullptr;

@@ -38,6 +38,11 @@ ValueId activate(Builder& builder, ValueId x, const std::string& activation) {
 namespace ops {
 namespace {
 
+std::vector<int64_t> activation_shapes(const ShapeCall& call) {
+  parse_activation(call.attributes.text("activation"));
+  return {call.in[0].cols};
+}
+
 template <class T>
 void activation_cpu(const OpCall& call) {
   const View x = call.in[0], y = call.out[0];
@@ -79,7 +84,8 @@ void activation_gradient_cpu(const OpCall& call) {
 
 const Op activation{.name = "activation",
                     .summary = "y = f(x)",
-                    .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{call.in[0].cols}; },
+                    .takes = "x",
+                    .shapes = activation_shapes,
                     .backward = activation_backward,
                     .cpu_f32 = activation_cpu<float>,
                     .cpu_f64 = activation_cpu<double>,

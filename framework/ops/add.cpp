@@ -41,6 +41,7 @@ void add_backward(GradBuilder& grads, const OpNode& node) {
 
 const Op add{.name = "add",
              .summary = "y = sum_i x_i",
+             .takes = "x*",
              .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{common_width("add", call.in)}; },
              .backward = add_backward,
              .cpu_f32 = add_cpu<float>,

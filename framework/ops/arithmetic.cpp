@@ -1,5 +1,8 @@
 #include "framework/ops/arithmetic.h"
 
+#include <cmath>
+#include <string_view>
+
 #include "framework/core/error.h"
 #include "framework/ops/elementwise.h"
 
@@ -16,11 +19,21 @@ ValueId affine(Builder& builder, ValueId x, double scale, double shift) {
 namespace ops {
 namespace {
 
-std::vector<int64_t> same_shapes(const ShapeCall& call) {
+std::vector<int64_t> arithmetic_shapes(const ShapeCall& call) {
   for (const Value& in : call.in)
     if (in.cols != call.in[0].cols)
       throw ShapeError("arithmetic on " + std::to_string(call.in[0].cols) + " and " + std::to_string(in.cols) +
                        " columns");
+  const std::string& op = call.attributes.text("op");
+  if (op.size() != 1 || std::string_view("+-*/").find(op) == std::string_view::npos)
+    throw ShapeError("arithmetic by '" + op + "', which is none of + - * /");
+  return {call.in[0].cols};
+}
+
+std::vector<int64_t> affine_shapes(const ShapeCall& call) {
+  for (const char* name : {"scale", "shift"})
+    if (!std::isfinite(call.attributes.number(name)))
+      throw ShapeError("affine: its " + std::string(name) + " is not finite");
   return {call.in[0].cols};
 }
 
@@ -61,13 +74,15 @@ void affine_cpu(const OpCall& call) {
 
 const Op arithmetic{.name = "arithmetic",
                     .summary = "z = x op y",
-                    .shapes = same_shapes,
+                    .takes = "xx",
+                    .shapes = arithmetic_shapes,
                     .cpu_f32 = arithmetic_cpu<float>,
                     .cpu_f64 = arithmetic_cpu<double>};
 
 const Op affine{.name = "affine",
                 .summary = "y = scale * x + shift",
-                .shapes = same_shapes,
+                .takes = "x",
+                .shapes = affine_shapes,
                 .cpu_f32 = affine_cpu<float>,
                 .cpu_f64 = affine_cpu<double>};
 

@@ -33,6 +33,7 @@ void copy_backward(GradBuilder& grads, const OpNode& node) {
 
 const Op copy{.name = "copy",
               .summary = "y = x",
+              .takes = "x",
               .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{call.in[0].cols}; },
               .backward = copy_backward,
               .cpu_f32 = copy_cpu<float>,

@@ -55,6 +55,7 @@ void cross_backward(GradBuilder& grads, const OpNode& node) {
 
 const Op cross{.name = "cross",
                .summary = "y = x0 * u + x",
+               .takes = "xxx",
                .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{common_width("cross", call.in)}; },
                .backward = cross_backward,
                .cpu_f32 = cross_cpu<float>,

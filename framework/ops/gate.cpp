@@ -67,6 +67,7 @@ void gate_backward(GradBuilder& grads, const OpNode& node) {
 
 const Op gate{.name = "gate",
               .summary = "y_e = g_e * x_e",
+              .takes = "xx",
               .shapes = gate_shapes,
               .backward = gate_backward,
               .cpu_f32 = gate_cpu<float>,

@@ -41,6 +41,7 @@ std::vector<int64_t> layer_norm_shapes(const ShapeCall& call) {
     if (weight.cols != width)
       throw ShapeError("layer_norm: weights of " + std::to_string(weight.cols) + " columns do not fit an input of " +
                        std::to_string(width));
+  if (!(call.attributes.number("epsilon") >= 0)) throw ShapeError("layer_norm: its epsilon is not a number from 0");
   if (groups < 1 || width % groups)
     throw ShapeError("layer_norm: " + std::to_string(width) + " columns cannot be cut into " + std::to_string(groups) +
                      " groups");
@@ -154,6 +155,7 @@ double width_flops(const Graph& graph, const OpNode& node, int64_t rows) {
 
 const Op layer_norm{.name = "layer_norm",
                     .summary = "y = gamma * (x - mean) / sqrt(var + eps) + beta, in groups",
+                    .takes = "xww",
                     .shapes = layer_norm_shapes,
                     .backward = layer_norm_backward,
                     .cpu_f32 = layer_norm_cpu<float>,

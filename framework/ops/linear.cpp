@@ -47,6 +47,10 @@ int64_t groups_of(const OpCall& call) { return call.node.attributes.integer("gro
 std::vector<int64_t> linear_shapes(const ShapeCall& call) {
   const int64_t groups = call.attributes.integer("groups", 1);
   const Value &x = call.in[0], &w = call.in[1], &b = call.in[2];
+  parse_activation(call.attributes.text("activation"));
+  if (groups < 1 || x.cols % groups)
+    throw ShapeError("linear: " + std::to_string(x.cols) + " columns cannot be cut into " + std::to_string(groups) +
+                     " groups");
   if (x.cols != w.rows)
     throw ShapeError("an input of " + std::to_string(x.cols) + " columns does not fit weights of " +
                      std::to_string(w.rows) + " rows");
@@ -196,6 +200,7 @@ const Packing kTransposed{1, transposed_bytes, pack_transposed};
 
 const Op linear{.name = "linear",
                 .summary = "y = f(x W + b), in groups",
+                .takes = "xww?",
                 .shapes = linear_shapes,
                 .backward = linear_backward,
                 .cpu_f32 = linear_f32,

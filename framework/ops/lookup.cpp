@@ -22,6 +22,13 @@ namespace ops {
 namespace {
 
 std::vector<int64_t> lookup_shapes(const ShapeCall& call) {
+  const std::vector<int64_t>& pools = call.attributes.integers("pool");
+  if (pools.size() != call.in.size() / 2)
+    throw ShapeError("a lookup of " + std::to_string(call.in.size() / 2) + " features pools " +
+                     std::to_string(pools.size()));
+  for (const int64_t pool : pools)
+    if (pool < 0 || pool > static_cast<int64_t>(Pooling::sqrtn))
+      throw ShapeError("a lookup pools by " + std::to_string(pool) + ", which is no way to");
   std::vector<int64_t> cols;
   for (size_t i = 0; i < call.in.size(); i += 2) cols.push_back(call.in[i].cols);
   return cols;
@@ -142,6 +149,7 @@ void lookup_backward(GradBuilder& grads, const OpNode& node) {
 
 const Op lookup{.name = "lookup",
                 .summary = "y_f = s_f * sum_i w_i E_f[id_i]",
+                .takes = "ti*",
                 .shapes = lookup_shapes,
                 .backward = lookup_backward,
                 .cpu_f32 = lookup_cpu<float>,

@@ -101,6 +101,7 @@ double mixture_flops(const Graph& graph, const OpNode& node, int64_t rows) {
 
 const Op mixture{.name = "mixture",
                  .summary = "y_t = sum_e gate_te * expert_e",
+                 .takes = "xx",
                  .shapes = mixture_shapes,
                  .backward = mixture_backward,
                  .cpu_f32 = mixture_cpu<float>,

@@ -75,6 +75,7 @@ double mul_flops(const Graph& graph, const OpNode& node, int64_t rows) {
 
 const Op mul{.name = "mul",
              .summary = "y = prod_i x_i",
+             .takes = "x*",
              .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{common_width("mul", call.in)}; },
              .backward = mul_backward,
              .cpu_f32 = mul_cpu<float>,

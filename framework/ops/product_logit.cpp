@@ -55,6 +55,7 @@ void product_logit_backward(GradBuilder& grads, const OpNode& node) {
 const Op product_logit{
     .name = "product_logit",
     .summary = "s = logit(sigmoid(a) * sigmoid(b))",
+    .takes = "xx",
     .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{common_width("product_logit", call.in)}; },
     .backward = product_logit_backward,
     .cpu_f32 = product_logit_cpu<float>,

@@ -27,6 +27,7 @@ void sigmoid_cpu(const OpCall& call) {
 
 const Op sigmoid{.name = "sigmoid",
                  .summary = "y = 1 / (1 + exp(-x))",
+                 .takes = "x",
                  .shapes = [](const ShapeCall& call) { return std::vector<int64_t>{call.in[0].cols}; },
                  .cpu_f32 = sigmoid_cpu<float>,
                  .cpu_f64 = sigmoid_cpu<double>,

@@ -69,6 +69,7 @@ void softmax_backward(GradBuilder& grads, const OpNode& node) {
 
 const Op softmax{.name = "softmax",
                  .summary = "y = softmax(x) over groups of `size` columns",
+                 .takes = "x",
                  .shapes = softmax_shapes,
                  .backward = softmax_backward,
                  .cpu_f32 = softmax_cpu<float>,

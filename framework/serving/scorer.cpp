@@ -7,6 +7,7 @@
 
 #include "framework/core/error.h"
 #include "framework/graph/graph_json.h"
+#include "framework/ops/lookup.h"
 #include "framework/serving/vocabulary_tensors.h"
 #include "models/model.h"
 
@@ -92,12 +93,24 @@ void Scorer::check_features() const {
       throw FileError("the bundle's feature '" + feature.name + "' is not what its graph reads");
     }
   }
-  for (const TableTransform& table : transforms_.tables) {
-    const ValueId id = graph_.find(std::string(table_prefix) + table.name);
-    if (id != kNoValue && graph_.value(id).rows != table.rows) {
-      throw FileError("the bundle's table '" + table.name + "' has " + std::to_string(table.rows) +
-                      " rows, its embedding " + std::to_string(graph_.value(id).rows));
-    }
+  for (const OpNode& node : graph_.nodes) {
+    for (size_t i = 0; node.op == &ops::lookup && i < node.inputs.size(); i += 2)
+      check_lookup(graph_.value(node.inputs[i]), graph_.value(node.inputs[i + 1]));
+  }
+}
+
+void Scorer::check_lookup(const Value& embedding, const Value& ids) const {
+  const InputSchema& schema = encoder_->schema();
+  const int feature = schema.feature(ids.name.substr(ids_prefix.size()));
+  const std::string& name = schema.features[static_cast<size_t>(feature)].table;
+  const TableInfo& table = schema.tables[static_cast<size_t>(schema.table(name))];
+  if (embedding.name != std::string(table_prefix) + name) {
+    throw FileError("the bundle's graph looks '" + ids.name + "' up in '" + embedding.name + "', its table is '" +
+                    name + "'");
+  }
+  if (embedding.rows != table.rows) {
+    throw FileError("the bundle's table '" + name + "' has " + std::to_string(table.rows) + " rows, its embedding " +
+                    std::to_string(embedding.rows));
   }
 }
 

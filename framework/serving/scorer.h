@@ -44,6 +44,7 @@ class Scorer {
 
  private:
   void check_features() const;
+  void check_lookup(const Value& embedding, const Value& ids) const;
   void make_forward(int threads);
   void check_golden();
 

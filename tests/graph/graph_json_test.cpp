@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "framework/core/error.h"
+#include "framework/ops/activation.h"
+#include "framework/ops/arithmetic.h"
 #include "framework/ops/cross.h"
+#include "framework/ops/layer_norm.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/lookup.h"
 #include "framework/ops/mixture.h"
@@ -88,6 +92,86 @@ TEST(GraphJson, RefusalsNameWhatIsWrong) {
   EXPECT_THAT(edited("\"outputs\":[", "\"outputs\":[{\"name\":\"x\",\"value\":0},"),
               HasSubstr("output 0 lists a value of another kind"));
   EXPECT_THAT(edited("\"params\":[{", "\"params\":[{\"value\":1,\"shape\":[2]},{"), HasSubstr("param 0"));
+}
+
+// Kernels read what their inputs are taken for, without another look.
+TEST(GraphJson, WhatAnOpCannotTakeIsRefused) {
+  const auto good = nlohmann::json::parse(graph_to_json(example()));
+  const auto value = [&](const std::string& kind) {
+    size_t i = 0;
+    while (good["values"][i]["kind"] != kind) ++i;
+    return i;
+  };
+  const auto edited = [&](const std::string& op, auto&& edit) -> std::string {
+    nlohmann::json bad = good;
+    for (auto& node : bad["nodes"]) {
+      if (node["op"] != op) continue;
+      edit(node);
+      break;
+    }
+    EXPECT_NE(bad, good) << op;
+    try {
+      graph_from_json(bad.dump());
+    } catch (const FileError& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  const auto with_input = [&](const std::string& op, size_t i, int id) {
+    return edited(op, [&](auto& node) { node["in"][i] = id; });
+  };
+  const auto with = [&](const std::string& op, const char* attribute, const nlohmann::json& value) {
+    return edited(op, [&](auto& node) { node["attributes"][attribute] = value; });
+  };
+  EXPECT_THAT(edited("sigmoid", [](auto& node) { node["in"] = {}; }), HasSubstr("has a 'in' that is no list"));
+  EXPECT_THAT(edited("sigmoid", [](auto& node) { node["in"] = nlohmann::json::array(); }),
+              HasSubstr("has 0 inputs, expected 1"));
+  EXPECT_THAT(edited("lookup", [](auto& node) { node["in"].erase(1); }),
+              HasSubstr("has 1 inputs, expected 2, or that many times over"));
+  EXPECT_THAT(edited("linear", [](auto& node) { node["in"].push_back(-1); }), HasSubstr("has 4 inputs, expected 3"));
+  EXPECT_THAT(edited("sigmoid", [](auto& node) { node["op"] = "sigmoid_gradient"; }), HasSubstr("does not have"));
+  EXPECT_THAT(edited("sigmoid", [](auto& node) { node["op"] = "zero"; }),
+              HasSubstr("'zero', which no forward graph has"));
+  EXPECT_THAT(with_input("cross", 1, -1), HasSubstr("has the input 1, which its op cannot take"));
+  EXPECT_THAT(with_input("cross", 1, static_cast<int>(value("param"))), HasSubstr("input 1, which its op cannot take"));
+  EXPECT_THAT(with_input("cross", 1, static_cast<int>(value("ids"))), HasSubstr("input 1, which its op cannot take"));
+  EXPECT_THAT(with_input("linear", 1, static_cast<int>(value("table"))),
+              HasSubstr("input 1, which its op cannot take"));
+  EXPECT_THAT(with_input("lookup", 0, static_cast<int>(value("param"))),
+              HasSubstr("input 0, which its op cannot take"));
+  EXPECT_THAT(edited("cross", [](auto& node) { node["out"][0] = -1; }), HasSubstr("lacks its first output"));
+  EXPECT_THAT(with("linear", "groups", (int64_t{1} << 62) + 1), HasSubstr("cannot be cut into 4611686018427387905"));
+  EXPECT_THAT(with("linear", "groups", "2"), HasSubstr("has an attribute of the wrong type"));
+  EXPECT_THAT(with("linear", "activation", "gulp"), HasSubstr("activation 'gulp' is not one of"));
+  EXPECT_THAT(with("lookup", "pool", nlohmann::json::array()), HasSubstr("a lookup of 1 features pools 0"));
+  EXPECT_THAT(with("lookup", "pool", {7}), HasSubstr("pools by 7"));
+}
+
+TEST(GraphJson, AttributesThatNoKernelKnowsAreRefused) {
+  Graph graph;
+  Builder b(graph, false);
+  const ValueId x = layer_norm(b, "norm", b.input("dense:age", 4), 1);
+  const ValueId y = activate(b, affine(b, arithmetic(b, '*', x, x), 0.5, 1), "gelu");
+  graph.outputs.push_back({"click", y});
+  graph.forward_nodes = graph.nodes.size();
+  const std::string good = graph_to_json(graph);
+  EXPECT_EQ(to_text(graph_from_json(good)), to_text(graph));
+  const auto edited = [&](const std::string& from, const std::string& to) -> std::string {
+    std::string bad = good;
+    const size_t at = bad.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    try {
+      graph_from_json(bad.replace(at, from.size(), to));
+    } catch (const FileError& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  EXPECT_THAT(edited("\"op\":\"*\"", "\"op\":\"\""), HasSubstr("arithmetic by '', which is none of + - * /"));
+  EXPECT_THAT(edited("\"op\":\"*\"", "\"op\":\"**\""), HasSubstr("arithmetic by '**'"));
+  EXPECT_THAT(edited("\"activation\":\"gelu\"", "\"activation\":\"gulp\""), HasSubstr("activation 'gulp'"));
+  EXPECT_THAT(edited("\"scale\":0.5", "\"scale\":1"), HasSubstr("has an attribute of the wrong type"));
+  EXPECT_THAT(edited("\"epsilon\":", "\"epsilon\":-"), HasSubstr("its epsilon is not a number from 0"));
 }
 
 // Whatever is done to the text, it is a sound graph or refused.

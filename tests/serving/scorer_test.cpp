@@ -166,6 +166,20 @@ TEST_F(ScorerTest, PartsThatDoNotFitAreRefused) {
   EXPECT_THAT(refusal(widen), HasSubstr("feature 'price' is not what its graph reads"));
   EXPECT_THAT(refusal([&](Bundle& b) { replace(b.features, "\"rows\":50", "\"rows\":51"); }),
               HasSubstr("table 'user' has 51 rows, its embedding 50"));
+  const auto swap = [](Bundle& b) {  // ids of one table, looked up in another
+    auto graph = nlohmann::json::parse(b.graph);
+    for (auto& node : graph.at("nodes"))
+      if (node.at("op") == "lookup") std::swap(node.at("in")[0], node.at("in")[2]);
+    b.graph = graph.dump();
+  };
+  EXPECT_THAT(refusal(swap),
+              HasSubstr("the bundle's graph looks 'ids:user' up in 'embedding/item', its table is 'user'"));
+  const auto repeat = [](Bundle& b) {
+    auto features = nlohmann::json::parse(b.features);
+    for (const auto& table : nlohmann::json(features.at("tables"))) features.at("tables").push_back(table);
+    b.features = features.dump();
+  };
+  EXPECT_THAT(refusal(repeat), HasSubstr("names a table that is there twice: user"));
 }
 
 }  // namespace
