@@ -95,8 +95,9 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ == 0) return;
+    const bool marked = positions_.tail(mark.line, mark.column).starts_with("---");
     fail(Code::second_document, mark, "a second YAML document starts here",
-         "a config is one document: remove the `---`");
+         marked ? "a config is one document: remove the `---`" : "where a text is meant, quote all of it");
   }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {

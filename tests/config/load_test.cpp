@@ -215,6 +215,8 @@ TEST(LoadConfig, overrides_win_and_point_at_themselves) {
   EXPECT_THAT(complaints(kDesign, {"train.batchsize=8"}), HasSubstr("did you mean `batch_size`?"));
   EXPECT_THAT(complaints(kDesign, {"train.batchsize=null"}), HasSubstr("there is no `batchsize` to remove"));
   EXPECT_THAT(complaints(kDesign, {"nonsense"}), HasSubstr("form key=value"));
+  for (const char* text : {"data.delimiter=,", "name=\"a\" b"})
+    EXPECT_THAT(complaints(kDesign, {text}), HasSubstr("quote all of it")) << text;
   EXPECT_THAT(complaints(kDesign, {"train.epochs="}), HasSubstr("an override needs a value"));
   EXPECT_THAT(complaints(kDesign, {"train..epochs=1"}), HasSubstr("a key of the override is empty"));
   EXPECT_EQ(load_ok(small("train:\n"), {"train.epochs=2"}).train.epochs, 2);
