@@ -105,6 +105,8 @@ struct RealType final : FieldType {
 template <class T>
 struct StringType final : FieldType {
   void parse(const Node& node, void* value, const Row& row, Diagnostics& d) const override {
+    if (!node.is_scalar() && !row.choices.empty())
+      return wrong_type(node, row, "one of its names", d, suggestion("", row.choices));
     if (!node.is_scalar())
       return wrong_type(node, row, "text", d, node.is_null() ? "quote it: \"" + node.text + "\"" : "");
     if constexpr (std::is_same_v<T, Name>)

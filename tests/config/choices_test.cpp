@@ -41,6 +41,7 @@ TEST(Choices, ATypeHasDefaultsAndBoundsOfItsOwn) {
 }
 
 TEST(Choices, WhatATypeDoesNotTakeIsAnError) {
+  using ::testing::AllOf;
   using ::testing::HasSubstr;
   Section section;
   EXPECT_THAT(problems("{type: a, rate: 1}", section), HasSubstr("`rate` is 1, it must be in [0, 1)"));
@@ -48,6 +49,8 @@ TEST(Choices, WhatATypeDoesNotTakeIsAnError) {
   EXPECT_THAT(problems("{type: b, eager: true}", section), HasSubstr("`eager` does not apply to `b`"));
   EXPECT_THAT(problems("{type: a, eager: 2}", section), HasSubstr("`eager` takes true or false"));
   EXPECT_THAT(problems("{type: d}", section), HasSubstr("`d` is not a choice for `type`"));
+  EXPECT_THAT(problems("{type: [a]}", section),
+              AllOf(HasSubstr("`type` takes one of its names, found a list"), HasSubstr("= help:")));
 }
 
 TEST(Choices, TheReferenceSaysWhereADefaultIsAnother) {
