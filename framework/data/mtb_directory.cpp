@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "framework/core/error.h"
 #include "framework/core/fs.h"
 #include "framework/core/hash.h"
+#include "framework/core/json.h"
 #include "framework/data/byte_stream.h"
 
 namespace mtrank {
@@ -94,7 +94,7 @@ uint64_t hash_of(Json manifest) {
 }
 
 Json read_manifest(const std::string& path) {
-  Json manifest = Json::parse(disk::read_all(path, kMostManifest), nullptr, false);
+  Json manifest = parse_json<Json>(disk::read_all(path, kMostManifest));
   if (!manifest.is_object() || manifest.value("kind", "") != "mtrank converted data")
     throw FileError("is not the manifest of a converted directory");
   if (manifest.at("version") != kVersion)

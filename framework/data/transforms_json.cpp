@@ -1,6 +1,5 @@
-#include <nlohmann/json.hpp>
-
 #include "framework/core/error.h"
+#include "framework/core/json.h"
 #include "framework/data/transforms.h"
 
 namespace mtrank {
@@ -190,7 +189,7 @@ std::string transforms_to_json(const FeatureTransforms& transforms) {
 }
 
 FeatureTransforms transforms_from_json(const std::string& text) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_json<Json>(text);
   if (json.is_discarded()) throw FileError("features: not JSON");
   const Object top(json, "the entry");
   FeatureTransforms all;

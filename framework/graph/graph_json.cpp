@@ -1,8 +1,7 @@
 #include "framework/graph/graph_json.h"
 
-#include <nlohmann/json.hpp>
-
 #include "framework/core/error.h"
+#include "framework/core/json.h"
 #include "framework/graph/op.h"
 
 namespace mtrank {
@@ -263,7 +262,7 @@ std::string graph_to_json(const Graph& graph) {
 }
 
 Graph graph_from_json(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_json<Json>(text);
   if (json.is_discarded()) throw FileError("graph: not JSON");
   const JsonObject top(json, "the whole");
   Graph graph;

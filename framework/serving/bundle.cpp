@@ -1,11 +1,11 @@
 #include "framework/serving/bundle.h"
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "framework/core/atomic_file.h"
 #include "framework/core/error.h"
 #include "framework/core/hash.h"
+#include "framework/core/json.h"
 #include "framework/serving/inspect.h"
 
 namespace mtrank {
@@ -108,7 +108,7 @@ class BundleHeader {
   }
 
   json parsed(const std::string& name) const {
-    json value = json::parse(text(name), nullptr, false);
+    json value = parse_json<json>(text(name));
     if (value.is_discarded()) file_.refuse("has a metadata field '" + name + "' that is not valid JSON");
     return value;
   }

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "framework/core/error.h"
 #include "framework/core/hash.h"
+#include "framework/core/json.h"
 #include "framework/serving/inspect.h"
 #include "framework/train/checkpoint_manifest.h"
 
@@ -99,8 +99,7 @@ std::string describe_checkpoint(const std::string& path) {
   const CheckpointManifest manifest = CheckpointManifest::read(path);
   std::string text =
       "checkpoint of step " + std::to_string(manifest.step) + (manifest.best ? ", the best so far" : "") + "\n";
-  const auto state =
-      nlohmann::json::parse(disk::read_all(path + "/" + std::string(state_name), max_state), nullptr, false);
+  const auto state = parse_json<nlohmann::json>(disk::read_all(path + "/" + std::string(state_name), max_state));
   if (state.is_discarded()) throw FileError(path + "/" + std::string(state_name) + " is not valid JSON");
   text += "state\n";
   for (const auto& [name, value] : state.items()) {

@@ -99,6 +99,14 @@ TEST_F(MtbTest, GivesTheBitsOfTheRawFiles) {
   }
 }
 
+TEST_F(MtbTest, AManifestNestedTooDeepIsRefused) {
+  std::filesystem::create_directory(out_);
+  write_bytes(out_ + "/manifest.json", R"({"kind":"mtrank converted data","version":1,"hash":"0000000000000000","x":)" +
+                                           std::string(1000000, '[') + std::string(1000000, ']') + "}");
+  EXPECT_THAT(thrown<FileError>([&] { read_mtb_directory(out_); }),
+              HasSubstr("is not the manifest of a converted directory"));
+}
+
 TEST_F(MtbTest, GoesToAnySample) {
   const DatasetSpec spec = log_spec(train_, "");
   convert(spec, {.out = out_});

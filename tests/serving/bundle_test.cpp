@@ -200,6 +200,10 @@ TEST_F(BundleTest, RecognisedAndDescribedByContent) {
   EXPECT_THAT(text, HasSubstr("  name: tiny\n"));
   EXPECT_THAT(text, HasSubstr("golden rows: 2\n"));
   EXPECT_THAT(text, HasSubstr("table/user_id  f32   [5, 3]"));
+  Bundle deep = example();
+  deep.provenance = std::string(1000000, '[') + std::string(1000000, ']');
+  save(deep);
+  EXPECT_THROW(describe_bundle(path("model")), FileError);
 }
 
 }  // namespace

@@ -210,6 +210,9 @@ TEST_F(CheckpointTest, Describe) {
             "tensors: 2, 3608 B\n"
             "  table  f32   [100, 9]  3600 B\n"
             "  step   i64   []        8 B\n");
+  disk::Output(checkpoint + "/state.json")
+      .write("{\"x\":" + std::string(1000000, '[') + std::string(1000000, ']') + "}");
+  EXPECT_THROW(describe_checkpoint(checkpoint), FileError);
 }
 
 }  // namespace
