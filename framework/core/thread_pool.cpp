@@ -24,10 +24,19 @@ int spins_for(int threads) { return threads <= static_cast<int>(std::thread::har
 ThreadPool::ThreadPool(int threads) : spins_(spins_for(threads)) {
   MTRANK_ASSERT(threads >= 1);
   workers_.reserve(static_cast<size_t>(threads - 1));
-  for (int t = 1; t < threads; ++t) workers_.emplace_back([this, t] { work(t); });
+  try {
+    for (int t = 1; t < threads; ++t) workers_.emplace_back([this, t] { work(t); });
+  } catch (const std::exception& e) {
+    const int started = this->threads();
+    stop();
+    throw ResourceError("only " + std::to_string(started) + " of " + std::to_string(threads) +
+                        " threads could be started (" + e.what() + "): ask for fewer threads");
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;

@@ -16,6 +16,7 @@ namespace mtrank {
 /// order.
 class ThreadPool {
  public:
+  /// Throws ResourceError when the system has no room for so many.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -32,6 +33,7 @@ class ThreadPool {
   void work(int thread);
   void take_tasks(int thread);
   void fail(int task);
+  void stop();
 
   std::vector<std::thread> workers_;
   const int spins_;  // how often a thread looks before it sleeps

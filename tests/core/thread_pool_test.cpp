@@ -1,12 +1,16 @@
 #include "framework/core/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <stdexcept>
 #include <string>
 #include <thread>
+
+#include "framework/core/error.h"
 
 namespace mtrank {
 namespace {
@@ -84,6 +88,27 @@ TEST(ThreadPool, AThreadsOwnScratchIsNeverShared) {
     });
   }
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // those take all addresses for themselves
+/// In a process of its own, which has addresses for the stacks of some threads and not of all.
+void start_too_many() {
+  alarm(60);
+  const rlimit addresses{rlim_t{1} << 30, rlim_t{1} << 30};
+  setrlimit(RLIMIT_AS, &addresses);
+  try {
+    ThreadPool pool(1024);
+  } catch (const ResourceError& e) {
+    const std::string text = e.what();
+    std::_Exit(text.find(" of 1024 threads could be started (") != std::string::npos ? 0 : 1);
+  }
+  std::_Exit(2);
+}
+
+TEST(ThreadPoolDeathTest, ThreadsThatCannotBeStartedAreAnErrorOfTheMachine) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(start_too_many(), ::testing::ExitedWithCode(0), "");
+}
+#endif
 
 }  // namespace
 }  // namespace mtrank
