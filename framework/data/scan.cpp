@@ -4,9 +4,9 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <thread>
 
 #include "framework/core/error.h"
+#include "framework/core/thread_pool.h"
 
 namespace mtrank {
 namespace {
@@ -49,10 +49,7 @@ class ScanRun {
       : files_(files), options_(options), columns_(columns), work_(work), deliver_(deliver) {}
 
   void run(int threads) {
-    std::vector<std::thread> others;
-    for (int t = 1; t < threads; ++t) others.emplace_back([this, t] { loop(t); });
-    loop(0);
-    for (auto& thread : others) thread.join();
+    ThreadPool(threads).run(threads, [this](int, int worker) { loop(worker); });
     if (error_) std::rethrow_exception(error_);
   }
 
