@@ -54,7 +54,8 @@ EncodedSource::Order EncodedSource::order_of(int64_t epoch) const {
   if (options_.shuffle && !whole) permute(order.blocks, Philox(options_.seed, "shuffle", "blocks"), epoch);
   uint64_t bytes = 0;
   for (size_t i = 0; i < order.blocks.size(); ++i) {
-    if (order.windows.empty() || bytes + set_->block_bytes(order.blocks[i]) > budget) {
+    const bool full = bytes + set_->block_bytes(order.blocks[i]) > budget;
+    if (order.windows.empty() || (full && order.windows.back().rows > 0)) {  // a block may have lost all of its rows
       order.windows.push_back({i, i, 0});
       bytes = 0;
     }

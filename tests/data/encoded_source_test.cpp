@@ -104,6 +104,47 @@ class WatchedSet : public EncodedSet {
   std::vector<size_t>& read_;
 };
 
+/// A set with two blocks that have no rows before each of its own, and behind the last.
+class GappedSet : public EncodedSet {
+ public:
+  explicit GappedSet(std::shared_ptr<const EncodedSet> set) : set_(std::move(set)) {
+    summary_ = set_->summary();
+    rows_.resize(3 * set_->blocks() + 2);
+    bytes_.resize(rows_.size());
+    for (size_t b = 0; b < set_->blocks(); ++b) {
+      rows_[3 * b + 2] = set_->block_rows(b);
+      bytes_[3 * b + 2] = set_->block_bytes(b);
+    }
+  }
+  void read(size_t block, EncodedBlock& out) const override {
+    if (rows_[block] == 0) return out.clear();
+    set_->read(block / 3, out);
+  }
+
+ private:
+  std::shared_ptr<const EncodedSet> set_;
+};
+
+TEST_F(EncodedSourceTest, BlocksWithoutRowsLeaveNoGap) {
+  auto spec = log_spec(train_, "");
+  const RawParts raw(spec, 1, {});  // learns the transforms
+  const auto encoder = encoder_of(spec, Part::train);
+  const auto rows = raw.open(Part::train);
+  for (const uint64_t memory : {uint64_t{1}, rows->bytes() / 3, rows->bytes()}) {
+    for (const bool shuffle : {false, true}) {
+      EncodedSource source(
+          std::make_shared<GappedSet>(rows), encoder->schema(), encoder->layout(), encoder->correction(),
+          {.batch_size = 100, .shuffle = shuffle, .seed = 1, .memory = memory, .threads = 2, .epochs = 3});
+      for (int64_t epoch = 0; epoch < 3; ++epoch) {
+        auto order = order_of(source, epoch);
+        if (shuffle) std::sort(order.begin(), order.end());
+        ASSERT_EQ(order.size(), 3000u);
+        for (int i = 0; i < 3000; ++i) ASSERT_EQ(order[static_cast<size_t>(i)], i) << memory << " " << epoch;
+      }
+    }
+  }
+}
+
 TEST_F(EncodedSourceTest, AWindowTakesNoMoreThanHalfOfTheMemory) {
   auto spec = log_spec(train_, "");
   const RawParts raw(spec, 1, {});  // learns the transforms
