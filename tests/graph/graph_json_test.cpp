@@ -57,6 +57,22 @@ std::vector<float> scores_of(const Graph& graph) {
   return scores;
 }
 
+std::string refusal(const std::string& json) {
+  try {
+    graph_from_json(json);
+  } catch (const FileError& e) {
+    return e.what();
+  }
+  return "accepted";
+}
+
+/// Of `good` with the first `from` replaced.
+std::string refusal_of(std::string good, const std::string& from, const std::string& to) {
+  const size_t at = good.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return refusal(good.replace(at, from.size(), to));
+}
+
 TEST(GraphJson, TheSameGraphComesBack) {
   const Graph graph = example();
   const std::string json = graph_to_json(graph);
@@ -70,17 +86,7 @@ TEST(GraphJson, TheSameGraphComesBack) {
 
 TEST(GraphJson, RefusalsNameWhatIsWrong) {
   const std::string good = graph_to_json(example());
-  const auto edited = [&](const std::string& from, const std::string& to) -> std::string {
-    std::string bad = good;
-    const size_t at = bad.find(from);
-    EXPECT_NE(at, std::string::npos) << from;
-    try {
-      graph_from_json(bad.replace(at, from.size(), to));
-    } catch (const FileError& e) {
-      return e.what();
-    }
-    return "accepted";
-  };
+  const auto edited = [&](const std::string& from, const std::string& to) { return refusal_of(good, from, to); };
   EXPECT_THAT(edited("{", "["), HasSubstr("graph: not JSON"));
   EXPECT_THAT(edited("\"op\":\"cross\"", "\"op\":\"crass\""),
               HasSubstr("uses the op 'crass', which this mtrank does not have"));
@@ -110,12 +116,7 @@ TEST(GraphJson, WhatAnOpCannotTakeIsRefused) {
       break;
     }
     EXPECT_NE(bad, good) << op;
-    try {
-      graph_from_json(bad.dump());
-    } catch (const FileError& e) {
-      return e.what();
-    }
-    return "accepted";
+    return refusal(bad.dump());
   };
   const auto with_input = [&](const std::string& op, size_t i, int id) {
     return edited(op, [&](auto& node) { node["in"][i] = id; });
@@ -156,17 +157,7 @@ TEST(GraphJson, AttributesThatNoKernelKnowsAreRefused) {
   graph.forward_nodes = graph.nodes.size();
   const std::string good = graph_to_json(graph);
   EXPECT_EQ(to_text(graph_from_json(good)), to_text(graph));
-  const auto edited = [&](const std::string& from, const std::string& to) -> std::string {
-    std::string bad = good;
-    const size_t at = bad.find(from);
-    EXPECT_NE(at, std::string::npos) << from;
-    try {
-      graph_from_json(bad.replace(at, from.size(), to));
-    } catch (const FileError& e) {
-      return e.what();
-    }
-    return "accepted";
-  };
+  const auto edited = [&](const std::string& from, const std::string& to) { return refusal_of(good, from, to); };
   EXPECT_THAT(edited("\"op\":\"*\"", "\"op\":\"\""), HasSubstr("arithmetic by '', which is none of + - * /"));
   EXPECT_THAT(edited("\"op\":\"*\"", "\"op\":\"**\""), HasSubstr("arithmetic by '**'"));
   EXPECT_THAT(edited("\"activation\":\"gelu\"", "\"activation\":\"gulp\""), HasSubstr("activation 'gulp'"));
