@@ -7,11 +7,11 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "framework/core/atomic_file.h"
 #include "framework/core/hash.h"
 #include "framework/core/host.h"
+#include "framework/core/json.h"
 #include "framework/data/dataset.h"
 #include "framework/data/prefetch.h"
 #include "framework/embedding/accelerator.h"
@@ -80,7 +80,7 @@ class StoppableSource : public BatchSource {
 
 /// A device of a run's state, as a line has it: "cpu", "NVIDIA H100 (driver 13.0, cuda 13.0, cublaslt 130100)".
 std::string device_text(const std::string& device) {
-  const auto json = nlohmann::json::parse(device, nullptr, false);
+  const auto json = parse_json<nlohmann::json>(device);
   if (!json.is_object()) return device;
   std::string libraries;
   for (const char* key : {"driver", "cuda", "cublaslt"})
