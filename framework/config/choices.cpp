@@ -58,7 +58,8 @@ void ChoiceNumbers::fields(Fields& f, const std::vector<Choice>& choices, const 
 void ChoiceNumbers::check(const Node& node, const std::vector<Choice>& choices, const std::string& type,
                           Diagnostics& d) const {
   const Choice* chosen = find_choice(choices, type);
-  for (const Parameter& p : chosen ? chosen->parameters : std::vector<Parameter>{})
+  if (!chosen) return;
+  for (const Parameter& p : chosen->parameters)
     if (!p.needs.empty() && get(type, p.name, 0) != 0 && get(type, p.needs, 0) == 0)
       d.error(Code::impossible_setting, node.find(p.name)->at,
               "`" + std::string(p.name) + "` needs a `" + std::string(p.needs) + "` above 0");
