@@ -1,7 +1,6 @@
 #include "framework/config/choices.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 namespace mtrank {
@@ -15,8 +14,8 @@ const Parameter* find_parameter(const Choice& choice, std::string_view name) {
 
 void bound(Row& row, const Range& range) {
   if (range.flag) return;
-  if (std::isfinite(range.low)) range.low_open ? row.above(range.low) : row.min(range.low);
-  if (std::isfinite(range.high)) range.high_open ? row.below(range.high) : row.max(range.high);
+  range.low_open ? row.above(range.low) : row.min(range.low);
+  range.high_open ? row.below(range.high) : row.max(range.high);
 }
 
 }  // namespace

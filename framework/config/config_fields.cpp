@@ -195,7 +195,7 @@ void Table::fields(Fields& f) {
   f("dim", dim, "width of a row").min(1).max(8192);
   f("init", init, "how rows start");
   f("optimizer", optimizer, "train.sparse_optimizer when not given").unset("inherit");
-  f("l2", l2, "penalty on the rows a batch touched").min(0);
+  f("l2", l2, "penalty on the rows a batch touched").min(0).max(1e9);
 }
 
 void TrainOnly::fields(Fields& f) { f("serve_as", serve_as, "the value that stands in when scoring").required(); }
@@ -254,7 +254,7 @@ void LossConfig::check(const Node& node, Diagnostics& d) const { numbers.check(n
 
 void Task::fields(Fields& f) {
   f("label", label, "the task's name when not given");
-  f("weight", weight, "of its loss in the total").min(0);
+  f("weight", weight, "of its loss in the total").min(0).max(1e9);
   f("loss", loss, "bce, or mse for a regression label, when not given").unset("auto");
   f("tower", tower,
     "layers between `from` and the logit: an mlp unless `type` says otherwise; [64] from the last layer when not "

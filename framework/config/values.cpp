@@ -152,6 +152,7 @@ std::optional<TextError> Init::parse_text(std::string_view text) {
     for (size_t i = 0; i < call.args.size(); ++i) {
       const auto value = Node::scalar(call.args[i]).as_double();
       if (!value || !std::isfinite(*value)) return TextError{"`" + call.args[i] + "` is not a number", call.offsets[i]};
+      if (std::abs(*value) > 1e9) return TextError{call.args[i] + " is too large for a weight", call.offsets[i]};
       numbers[i] = *value;
     }
     if (shape.kind == Kind::normal && numbers[0] < 0)

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <limits>
 #include <string_view>
 
 namespace mtrank {
@@ -13,11 +12,11 @@ struct Range {
 
   constexpr bool holds(double x) const { return (low_open ? x > low : x >= low) && (high_open ? x < high : x <= high); }
 };
-constexpr Range at_least(double low) { return {low, std::numeric_limits<double>::infinity(), false, true}; }
-constexpr Range above(double low) { return {low, std::numeric_limits<double>::infinity(), true, true}; }
-/// [low, high], [low, high) and (low, high).
+/// [low, high], [low, high), (low, high] and (low, high). Steps compute in floats: an end far inside them keeps what is
+/// made of the number finite too.
 constexpr Range within(double low, double high) { return {low, high, false, false}; }
 constexpr Range within_below(double low, double high) { return {low, high, false, true}; }
+constexpr Range above_within(double low, double high) { return {low, high, true, false}; }
 constexpr Range between(double low, double high) { return {low, high, true, true}; }
 constexpr Range flag() { return {0, 1, false, false, true}; }
 

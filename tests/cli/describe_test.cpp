@@ -48,7 +48,7 @@ TEST(Describe, BoundsAreThoseOfTheConfig) {
   EXPECT_THAT(sgd, HasSubstr("0 keeps no state; in [0, 1)"));
   EXPECT_THAT(adam, HasSubstr("every row moves each step (tables)"));
   EXPECT_THAT(sgd, HasSubstr("nesterov      false"));
-  EXPECT_THAT(bce, HasSubstr("weight of positives; above 0"));
+  EXPECT_THAT(bce, HasSubstr("weight of positives; in (0, 1000000000]"));
   EXPECT_THAT(bce, HasSubstr("y becomes y (1 - s) + s / 2; in [0, 1)"));
 }
 

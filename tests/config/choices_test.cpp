@@ -8,7 +8,7 @@ namespace {
 
 const std::vector<Choice> kChoices = {
     {"a", {{"rate", 0.5, within_below(0, 1), "how much"}, {"eager", 1, flag(), "at once"}}},
-    {"b", {{"rate", 2, above(1), "how often"}, {"only", 7, at_least(0), "of b"}}},
+    {"b", {{"rate", 2, above_within(1, 9), "how often"}, {"only", 7, within(0, 9), "of b"}}},
     {"c", {}},
 };
 
@@ -45,7 +45,7 @@ TEST(Choices, WhatATypeDoesNotTakeIsAnError) {
   using ::testing::HasSubstr;
   Section section;
   EXPECT_THAT(problems("{type: a, rate: 1}", section), HasSubstr("`rate` is 1, it must be in [0, 1)"));
-  EXPECT_THAT(problems("{type: b, rate: 1}", section), HasSubstr("`rate` is 1, it must be above 1"));
+  EXPECT_THAT(problems("{type: b, rate: 1}", section), HasSubstr("`rate` is 1, it must be in (1, 9]"));
   EXPECT_THAT(problems("{type: b, eager: true}", section), HasSubstr("`eager` does not apply to `b`"));
   EXPECT_THAT(problems("{type: a, eager: 2}", section), HasSubstr("`eager` takes true or false"));
   EXPECT_THAT(problems("{type: d}", section), HasSubstr("`d` is not a choice for `type`"));
@@ -57,8 +57,8 @@ TEST(Choices, TheReferenceSaysWhereADefaultIsAnother) {
   const std::string table = fields_markdown(describe_fields<Section>());
   EXPECT_THAT(table, ::testing::HasSubstr("| `rate` | number | `0.5`, b: 2 |"));
   EXPECT_THAT(table, ::testing::HasSubstr("| `type` | a \\| b \\| c | `a` | kind |"));
-  EXPECT_THAT(table, ::testing::HasSubstr("| `only` | number | `7` | of b; at least 0 (b) |"));
-  EXPECT_EQ(describe_fields(Section{.type = "b", .numbers = {}})[1].bounds, "above 1");
+  EXPECT_THAT(table, ::testing::HasSubstr("| `only` | number | `7` | of b; in [0, 9] (b) |"));
+  EXPECT_EQ(describe_fields(Section{.type = "b", .numbers = {}})[1].bounds, "in (1, 9]");
 }
 
 }  // namespace

@@ -64,6 +64,8 @@ TEST(Values, initializers) {
   EXPECT_EQ(read<Init>("constant(.inf)"), "9: `.inf` is not a number");
   EXPECT_EQ(read<Init>("uniform(1, 1)"), "8: uniform needs a lower end below its upper end");
   EXPECT_EQ(read<Init>("normal(-1)"), "7: the deviation -1 is negative");
+  EXPECT_EQ(read<Init>("constant(1e39)"), "9: 1e39 is too large for a weight");
+  EXPECT_EQ(read<Init>("uniform(-1e10, 1)"), "8: -1e10 is too large for a weight");
   EXPECT_EQ(read<Init>("uniform(1,)"), "10: an argument of `uniform` is empty");
   EXPECT_EQ(read<Init>("normal(1"), "7: expected `)` at the end of `normal(1`");
   EXPECT_EQ(read<Init>("norml(1)"), "0: `norml` is not an initializer");

@@ -11,7 +11,7 @@ struct Bce {
   static constexpr const char* summary = "binary cross-entropy on a logit";
   static constexpr bool binary = true;
   static constexpr Parameter parameters[] = {
-      {"pos_weight", 1, above(0), "weight of positives"},
+      {"pos_weight", 1, above_within(0, 1e9), "weight of positives"},
       {"label_smoothing", 0, within_below(0, 1), "s: y becomes y (1 - s) + s / 2"},
   };
 

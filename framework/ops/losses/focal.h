@@ -11,7 +11,7 @@ struct Focal {
   static constexpr const char* summary = "cross-entropy that counts easy rows less";
   static constexpr bool binary = true;
   static constexpr Parameter parameters[] = {
-      {"gamma", 2, at_least(0), "how much easy rows count less; 0 is cross-entropy"},
+      {"gamma", 2, within(0, 1e3), "how much easy rows count less; 0 is cross-entropy"},
       {"alpha", 0.25, between(0, 1), "weight of positives; 1 - alpha of negatives"},
   };
 

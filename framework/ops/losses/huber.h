@@ -11,7 +11,7 @@ struct Huber {
   static constexpr const char* summary = "squared error near 0, absolute error beyond delta";
   static constexpr bool binary = false;
   static constexpr Parameter parameters[] = {
-      {"delta", 1, above(0), "where the square becomes a line"},
+      {"delta", 1, above_within(0, 1e9), "where the square becomes a line"},
   };
 
   template <class T>
