@@ -115,11 +115,15 @@ class CsvReader : public Reader {
     if (!next(block)) throw DataError(path_ + ": is empty, expected a header line with the names of the columns");
     CsvIndex index;
     index_records(block.bytes.data(), block.size, syntax_, index);
-    if (index.rows.empty() || block.overlong)
-      throw DataError(path_ + ": expected a header line with the names of the columns");
+    while (index.rows.empty()) {  // empty lines alone
+      first_line_ += lines(block, block.size);
+      if (!next(block)) throw DataError(path_ + ": expected a header line with the names of the columns");
+      index_records(block.bytes.data(), block.size, syntax_, index);
+    }
+    if (block.overlong) throw DataError(path_ + ": expected a header line with the names of the columns");
     const auto header = index.rows[0];
     const size_t header_end = std::min<size_t>(index.ends[header.first + header.fields - 1] + 1, block.size);
-    first_line_ = 1 + std::count(block.bytes.begin(), block.bytes.begin() + static_cast<ptrdiff_t>(header_end), '\n');
+    first_line_ += lines(block, header_end);
     rest_.insert(rest_.begin(), block.bytes.begin() + static_cast<ptrdiff_t>(header_end),
                  block.bytes.begin() + static_cast<ptrdiff_t>(block.size));
     if (!columns_.empty()) return;
@@ -129,6 +133,10 @@ class CsvReader : public Reader {
         throw DataError(path_ + ":1: text after the closing quote of column " + std::to_string(f + 1));
       columns_.emplace_back(name);
     }
+  }
+
+  static int64_t lines(const RawBlock& block, size_t end) {
+    return std::count(block.bytes.begin(), block.bytes.begin() + static_cast<ptrdiff_t>(end), '\n');
   }
 
   bool field(RawBlock& block, const CsvIndex& index, const CsvIndex::Row& row, uint32_t f,

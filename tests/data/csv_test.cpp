@@ -243,6 +243,22 @@ std::string message(const std::function<void()>& f) {
   return "no error";
 }
 
+TEST(Csv, EmptyLinesBeforeTheHeaderAreSkippedHoweverMany) {
+  TempDir folder;
+  ReadOptions options;
+  options.block_bytes = 64;
+  for (const char* end : {"\n", "\r\n"}) {
+    std::string empty;
+    for (int i = 0; i < 1000; ++i) empty += end;
+    const auto reader = open_reader(folder.write("a.csv", empty + "a,b\n1,2\n"), options);
+    EXPECT_EQ(reader->columns(), (std::vector<std::string>{"a", "b"}));
+    EXPECT_EQ(reader->first_line(), 1002);
+    const auto none = folder.write("b.csv", empty);
+    EXPECT_EQ(message([&] { open_reader(none, options); }),
+              none + ": expected a header line with the names of the columns");
+  }
+}
+
 TEST(Csv, MissingColumnsAreNamedWithTheNearest) {
   TempDir folder;
   const auto path = folder.write("a.csv", "user_id,video_id\n1,2\n");
