@@ -120,6 +120,7 @@ int mtrank_load(const char* path, int threads, mtrank_model** model) {
     if (threads < 1 || threads > mtrank::kMaxThreads)
       throw mtrank::ConfigError("threads is " + std::to_string(threads) + ", expected 1 to " +
                                 std::to_string(mtrank::kMaxThreads));
+    if (!path) throw mtrank::ConfigError("path is NULL, expected the path of a bundle");
     *model = new mtrank_model{mtrank::Scorer(mtrank::read_bundle(path), threads)};
   });
 }
@@ -137,7 +138,10 @@ const char* mtrank_output(const mtrank_model* model, size_t output) {
 
 int mtrank_score(mtrank_model* model, const char* const* values, const size_t* sizes, size_t rows, float* scores) {
   return guarded([&] {
-    std::vector<std::string_view> views(rows * mtrank_columns(model));
+    std::vector<std::string_view> views;
+    const size_t columns = mtrank_columns(model);
+    if (columns > 0 && rows > views.max_size() / columns) throw std::bad_alloc();
+    views.resize(rows * columns);
     for (size_t i = 0; i < views.size(); ++i)
       if (values[i]) views[i] = {values[i], sizes ? sizes[i] : std::strlen(values[i])};
     const std::vector<float> result = model->scorer.score_rows(views);

@@ -115,6 +115,11 @@ TEST_F(CApiTest, ErrorsAreCodesAndTexts) {
     EXPECT_EQ(mtrank_load(path("model").c_str(), threads, &none), 2);
     EXPECT_THAT(mtrank_last_error(), HasSubstr("threads is " + std::to_string(threads) + ", expected 1 to 1024"));
   }
+  EXPECT_EQ(mtrank_load(nullptr, 1, &none), 2);
+  EXPECT_THAT(mtrank_last_error(), HasSubstr("path is NULL"));
+  float score = 0;
+  EXPECT_EQ(mtrank_score(model_, nullptr, nullptr, SIZE_MAX / 2, &score), 5);
+  EXPECT_THAT(mtrank_last_error(), HasSubstr("out of memory"));
   const std::pair<const char*, const char*> cases[] = {
       {"", "the text is empty"},
       {"user,items,day\n", "no column 'price'"},
