@@ -125,7 +125,9 @@ Run synth_command(CLI::App& app) {
   app.require_subcommand(0, 1);
   CLI::App& funnel = *app.add_subcommand("funnel", "impression -> click -> cart -> checkout, from a planted truth");
   funnel.add_option("--rows", options->rows, "impressions in all three files")->capture_default_str();
-  funnel.add_option("--seed", options->seed, "the same seed gives the same files")->capture_default_str();
+  funnel.add_option("--seed", options->seed, "the same seed gives the same files")
+      ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000'000'000'000}))
+      ->capture_default_str();
   funnel.add_option("--out", options->out, "directory for train, valid and test, and truth.json")->required();
   funnel.add_flag("--plain", *plain, "write .csv files, not .csv.gz");
   return [options, plain, like, &funnel] {

@@ -166,6 +166,9 @@ TEST_F(SynthFunnel, CommandPrintsTheBestReachableAuc) {
   }
   EXPECT_GT(truth["splits"]["test"]["best_auc_given_previous"]["cart"].get<double>(), 0.6);
   EXPECT_EQ(testing::run_mtrank({"synth", "funnel", "--rows", "0", "--out", path("y")}).code, 2);
+  for (const char* seed : {"-1", "18446744073709551616", "1e3", "x"})
+    EXPECT_EQ(testing::run_mtrank({"synth", "funnel", "--seed", seed, "--out", path("y")}).code, 2) << seed;
+  EXPECT_FALSE(disk::is_directory(path("y")));
   EXPECT_EQ(testing::run_mtrank({"synth"}).code, 2);
 }
 
