@@ -36,7 +36,7 @@ Workspace::Workspace(const JobPlan& plan)
   }
   if (!features.empty())
     sparse_at_ =
-        memory.reserve("sorted ids", SparseUpdate::bytes(plan.model.tables(), features, plan.training.capacity));
+        memory.reserve("sorted ids", SparseUpdate::bytes(plan.model.tables(), features, plan.training.capacity, 1));
   for (size_t s = 0; s < 2; ++s) {
     scratch_at_[s] = memory.reserve("working memory of kernels", Context::kScratch);
     blas_at_[s] = memory.reserve("working memory of matrix products", Context::kWorkspace);
@@ -62,7 +62,7 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
   losses = reinterpret_cast<double*>(outcome + 1);
   scores = memory.at<float>(scores_at_);
   if (!features.empty())
-    sparse.emplace(plan.model.tables(), features, plan.training.capacity, memory.at<void>(sparse_at_), stream);
+    sparse.emplace(plan.model.tables(), features, plan.training.capacity, 1, memory.at<void>(sparse_at_), stream);
 
   const Graph &training = plan.training.graph, &scoring = plan.scoring.graph;
   for (size_t f = 0; f < features.size(); ++f) {

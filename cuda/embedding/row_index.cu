@@ -44,8 +44,9 @@ struct Expand {
   uint32_t* source;
   float* weight;
   uint32_t* heaviest;
-  uint32_t no_row;
-  int feature_bits;
+  int64_t shard_rows;
+  uint32_t no_lookup;
+  int shard_bits, feature_bits;
 };
 
 __device__ int64_t first_id(const DeviceIds& f, int64_t row) { return f.offsets ? f.offsets[row] : row; }
@@ -60,6 +61,7 @@ __global__ void __launch_bounds__(kThreads) expand_kernel(Expand e) {
   const auto lanes = static_cast<uint32_t>(group.size());
   uint32_t heaviest = 0;
   for (int64_t row = group.number(); row < rows; row += group.count()) {
+    const auto shard = e.shard_bits > 0 ? static_cast<uint32_t>(row / e.shard_rows) : 0u;
     uint32_t at = t.first_lookup;
     for (uint32_t f = t.first_feature; f < t.end_feature; ++f)
       at += static_cast<uint32_t>(first_id(e.features[f], row) - first_id(e.features[f], 0));
@@ -70,7 +72,7 @@ __global__ void __launch_bounds__(kThreads) expand_kernel(Expand e) {
       const uint32_t source = static_cast<uint32_t>(row << e.feature_bits) | f;
       for (uint32_t i = lane; i < count; i += lanes) {
         const int32_t id = feature.ids[begin + i];
-        e.keys[at + i] = id < 0 ? e.no_row : t.first_row + static_cast<uint32_t>(id);
+        e.keys[at + i] = id < 0 ? e.no_lookup : (t.first_row + static_cast<uint32_t>(id)) << e.shard_bits | shard;
         e.values[at + i] = e.source ? at + i : source;
         if (!e.source) continue;
         const float weight = feature.weights ? feature.weights[begin + i] : 1.0f;
@@ -90,16 +92,16 @@ __global__ void __launch_bounds__(kThreads) expand_kernel(Expand e) {
     end += static_cast<uint32_t>(first_id(e.features[f], rows) - first_id(e.features[f], 0));
   const uint32_t threads = gridDim.x * blockDim.x;
   for (uint32_t i = end + blockIdx.x * blockDim.x + threadIdx.x; i < t.end_lookup; i += threads) {
-    e.keys[i] = e.no_row;
+    e.keys[i] = e.no_lookup;
     e.values[i] = 0;
   }
 }
 
 struct Heads {
   const uint32_t* keys;
-  uint32_t n, no_row;
+  uint32_t n, no_lookup;
 
-  __device__ uint32_t key(uint32_t i) const { return i < n ? keys[i] : no_row; }
+  __device__ uint32_t key(uint32_t i) const { return i < n ? keys[i] : no_lookup; }
   /// Whether a segment begins at position i <= n; what is no lookup is the last one.
   __device__ bool operator()(uint32_t i) const { return i <= n && (i == 0 || key(i) != key(i - 1)); }
 };
@@ -164,7 +166,8 @@ __global__ void __launch_bounds__(kThreads) write_heads_kernel(Heads head, const
 
 struct Bounds {
   const IndexTable* tables;
-  uint32_t table_count, n, no_row;
+  uint32_t table_count, n, rows;
+  int shard_bits;
   const uint32_t *keys, *begins, *segments;
   uint32_t *lookups, *heaviest, *table_segment;
 };
@@ -172,10 +175,11 @@ struct Bounds {
 __global__ void bounds_kernel(Bounds b) {
   const uint32_t t = blockIdx.x * blockDim.x + threadIdx.x;
   if (t > b.table_count) return;
-  const uint32_t first = lower_bound(b.keys, b.n, t < b.table_count ? b.tables[t].first_row : b.no_row);
+  const uint32_t first_row = t < b.table_count ? b.tables[t].first_row : b.rows;
+  const uint32_t first = lower_bound(b.keys, b.n, first_row << b.shard_bits);
   b.table_segment[t] = lower_bound(b.begins, *b.segments, first);
   if (t == b.table_count) return;
-  const uint32_t lookups = lower_bound(b.keys, b.n, b.tables[t].end_row) - first;
+  const uint32_t lookups = lower_bound(b.keys, b.n, b.tables[t].end_row << b.shard_bits) - first;
   b.lookups[b.tables[t].table] = lookups;
   if (b.tables[t].weighted == 0 || lookups == 0) b.heaviest[b.tables[t].table] = math::detail::bits(1.0f);
 }
@@ -196,11 +200,12 @@ struct FindHot {
   const uint32_t *keys, *begins, *table_segment;
   HotRow* hot;
   HotCount* hot_count;
-  uint32_t* touched;
+  uint32_t *touched, *first_sums;
+  int shard_bits;
 };
 
-/// Notes the rows with more than kSumBlock lookups and, where every row moves, all rows that have some. In which order
-/// rows are noted changes nothing: each sum has a place of its own.
+/// Notes the segments with more than kSumBlock lookups and, where every row moves, all rows that have some. In which
+/// order they are noted changes nothing: each sum has a place of its own.
 __global__ void __launch_bounds__(kThreads) find_hot_kernel(FindHot in, const HotClasses classes) {
   const uint32_t end = in.table_segment[classes.at[classes.count - 1].end_table];
   uint32_t c = 0;
@@ -210,7 +215,7 @@ __global__ void __launch_bounds__(kThreads) find_hot_kernel(FindHot in, const Ho
     const HotClass& k = classes.at[c];
     const uint32_t begin = in.begins[s];
     if (k.touched != 0) {
-      const uint32_t row = in.keys[begin] - k.first_row;
+      const uint32_t row = (in.keys[begin] >> in.shard_bits) - k.first_row;
       atomicOr(&in.touched[k.touched - 1 + row / 32], 1u << row % 32);
     }
     uint32_t slot = 0;
@@ -220,7 +225,7 @@ __global__ void __launch_bounds__(kThreads) find_hot_kernel(FindHot in, const Ho
       const HotCount before =
           atomicAdd(&in.hot_count[(classes.first + c) * kMaxLevels + level], HotCount{1} << 32 | rest);
       const auto item = static_cast<uint32_t>(before);
-      if (level == 0) slot = item;
+      if (level == 0) in.first_sums[s] = slot = item;
       in.hot[k.hot[level] + static_cast<uint32_t>(before >> 32)] = {s, item, slot, 0};
     }
   }
@@ -232,7 +237,9 @@ void find_hot(cudaStream_t stream, const IndexPlan& plan, const IndexMemory& mem
                    .table_segment = memory.table_segment,
                    .hot = memory.hot,
                    .hot_count = memory.hot_count,
-                   .touched = memory.touched};
+                   .touched = memory.touched,
+                   .first_sums = memory.first_sums,
+                   .shard_bits = plan.shard_bits};
   for (size_t first = 0; first < plan.classes.size(); first += kClassesAtOnce) {
     HotClasses classes{.first_table = plan.classes[first].first_table, .first = static_cast<uint32_t>(first)};
     for (size_t c = first; c < plan.classes.size() && classes.count < kClassesAtOnce; ++c) {
@@ -258,6 +265,7 @@ void sort(cudaStream_t stream, const IndexPlan& plan, IndexMemory& memory) {
   memory.sorted_keys = keys.Current();
   memory.sorted_values = values.Current();
   memory.begins = keys.Alternate();
+  memory.first_sums = values.Alternate();
 }
 
 }  // namespace
@@ -279,19 +287,22 @@ void build_index(cudaStream_t stream, const IndexPlan& plan, IndexMemory& memory
                       .source = plan.weighted ? memory.source : nullptr,
                       .weight = plan.weighted ? memory.weight : nullptr,
                       .heaviest = memory.heaviest,
-                      .no_row = plan.rows,
+                      .shard_rows = plan.shard_rows,
+                      .no_lookup = plan.no_lookup(),
+                      .shard_bits = plan.shard_bits,
                       .feature_bits = plan.feature_bits};
   launch(expand_kernel, dim3(blocks_for(plan.batch * 32, kExpandBlocks), tables), dim3(kThreads), stream, expand);
   sort(stream, plan, memory);
 
-  const Heads head{.keys = memory.sorted_keys, .n = plan.capacity, .no_row = plan.rows};
+  const Heads head{.keys = memory.sorted_keys, .n = plan.capacity, .no_lookup = plan.no_lookup()};
   launch(count_heads_kernel, dim3(plan.tiles()), dim3(kThreads), stream, head, memory.tiles);
   launch(scan_tiles_kernel, dim3(1), dim3(kScanThreads), stream, memory.tiles, plan.tiles(), memory.segments);
   launch(write_heads_kernel, dim3(plan.tiles()), dim3(kThreads), stream, head, memory.tiles, memory.begins);
   const Bounds bounds{.tables = memory.tables,
                       .table_count = tables,
                       .n = plan.capacity,
-                      .no_row = plan.rows,
+                      .rows = plan.rows,
+                      .shard_bits = plan.shard_bits,
                       .keys = memory.sorted_keys,
                       .begins = memory.begins,
                       .segments = memory.segments,

@@ -22,8 +22,9 @@ constexpr uint32_t kSumBlock = 64;
 constexpr uint32_t kIndexTile = 2048;  ///< lookups of a block of the scan
 constexpr int kMaxLevels = 5;          ///< 64^5 blocks of 64 are more than 2^32
 
-/// Rows of all tables are numbered through, tables of a class side by side. A key is such a number; the number past the
-/// last is the key of what is no lookup.
+/// Rows of all tables are numbered through, tables of a class side by side. A key is such a number << shard_bits | the
+/// lookup's logical shard; what is no lookup has the key of the row past the last and shard 0. A segment is a run of
+/// lookups of a key.
 struct IndexTable {
   uint32_t first_row, end_row;
   uint32_t first_lookup, end_lookup;    ///< of the capacity, before the sort
@@ -41,8 +42,8 @@ struct GradientRows {
   int64_t ld;
 };
 
-/// A row with more than kSumBlock lookups. At level 1 its lookups are summed block by block, at level l + 1 the sums of
-/// level l, where there are more than kSumBlock of them.
+/// A segment with more than kSumBlock lookups. At level 1 its lookups are summed block by block, at level l + 1 the
+/// sums of level l, where there are more than kSumBlock of them.
 struct HotRow {
   uint32_t segment;
   uint32_t item;  ///< number of its first block among those of its class and level
@@ -75,7 +76,9 @@ struct IndexPlan {
   std::vector<int> feature_order;  ///< by place: feature as the caller counts
   std::vector<uint32_t> table_of;  ///< by feature as the caller counts
   int64_t batch = 0;
-  uint32_t rows = 0;      ///< of all tables; the key of what is no lookup
+  int64_t shard_rows = 0;  ///< samples of a logical shard
+  int shard_bits = 0;
+  uint32_t rows = 0;      ///< of all tables
   uint32_t capacity = 0;  ///< lookups
   int key_bits = 0, feature_bits = 0;
   bool weighted =
@@ -84,10 +87,12 @@ struct IndexPlan {
   size_t sort_bytes = 0;
 
   uint32_t tiles() const { return capacity / kIndexTile + 1; }
+  uint32_t no_lookup() const { return rows << shard_bits; }  ///< its key
 };
 
 /// Throws ResourceError.
-IndexPlan plan_index(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch);
+IndexPlan plan_index(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch,
+                     int shards);
 
 /// The device memory of an index.
 struct IndexMemory {
@@ -114,7 +119,8 @@ struct IndexMemory {
   size_t cleared_bytes;  ///< from `heaviest` on: set to 0 by every step
   // After the sort: which of the buffers hold what.
   const uint32_t *sorted_keys, *sorted_values;
-  uint32_t* begins;  ///< by segment: its first lookup; and the end of the last
+  uint32_t* begins;      ///< by segment: its first lookup; and the end of the last
+  uint32_t* first_sums;  ///< by segment with more than kSumBlock lookups: its HotRow::slot
 };
 
 /// Lays the memory out from `base` on; returns its size. `base` may be null.

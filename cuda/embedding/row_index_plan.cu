@@ -40,8 +40,8 @@ bool state_aligned(const DeviceTable& t) {
   return aligned;
 }
 
-/// Room for the rows with more than kSumBlock lookups, as many as there can be: at level l + 1 they have more than
-/// 64^(l + 1) lookups. A row with n lookups has at most 2 n / 65 blocks.
+/// Room for the segments with more than kSumBlock lookups, as many as there can be: at level l + 1 they have more than
+/// 64^(l + 1) lookups. One with n lookups has at most 2 n / 65 blocks.
 void plan_sums(IndexPlan& plan, RowClass& c) {
   int64_t above = kSumBlock;
   for (c.levels = 0; c.levels < kMaxLevels && c.capacity > above; ++c.levels, above *= kSumBlock) {
@@ -57,9 +57,14 @@ void plan_sums(IndexPlan& plan, RowClass& c) {
 
 }  // namespace
 
-IndexPlan plan_index(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch) {
+IndexPlan plan_index(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch,
+                     int shards) {
+  MTRANK_ASSERT(std::has_single_bit(static_cast<unsigned>(shards)) && batch % shards == 0);
   IndexPlan plan;
   plan.batch = batch;
+  plan.shard_rows = batch / shards;
+  plan.shard_bits = std::countr_zero(static_cast<unsigned>(shards));
+  const int64_t most_rows = int64_t{UINT32_MAX} >> plan.shard_bits;
   int64_t rows = 0, lookups = 0;
   const DeviceTable* before = nullptr;
   for (const int t : order_of_tables(tables)) {
@@ -78,9 +83,11 @@ IndexPlan plan_index(std::span<const DeviceTable> tables, std::span<const Device
     }
     rows += table.rows;
     lookups += capacity;
-    if (rows >= int64_t{UINT32_MAX})
-      throw ResourceError("the tables have " + std::to_string(rows) +
-                          " rows or more, a GPU takes fewer than 4294967295: use fewer rows, or device: cpu");
+    if (rows >= most_rows)
+      throw ResourceError("the tables have " + std::to_string(rows) + " rows or more, a GPU takes fewer than " +
+                          std::to_string(most_rows) +
+                          (shards > 1 ? " with " + std::to_string(shards) + " logical shards" : "") +
+                          ": use fewer rows, or device: cpu");
     if (lookups > INT32_MAX)
       throw ResourceError("a batch may hold " + std::to_string(lookups) +
                           " ids or more, a GPU takes fewer than 2147483648: use a smaller train.batch_size");
@@ -111,7 +118,7 @@ IndexPlan plan_index(std::span<const DeviceTable> tables, std::span<const Device
   for (const DeviceFeature& f : features) plan.table_of.push_back(static_cast<uint32_t>(f.table));
   plan.rows = static_cast<uint32_t>(rows);
   plan.capacity = static_cast<uint32_t>(lookups);
-  plan.key_bits = static_cast<int>(std::bit_width(plan.rows));
+  plan.key_bits = static_cast<int>(std::bit_width(plan.no_lookup()));
   plan.feature_bits = features.size() > 1 ? static_cast<int>(std::bit_width(features.size() - 1)) : 0;
   if (const int64_t most = int64_t{UINT32_MAX} >> plan.feature_bits; batch > most)
     throw ResourceError("a batch of " + std::to_string(batch) + " samples with " + std::to_string(features.size()) +

@@ -86,12 +86,16 @@ struct ClassIndex {
   const IndexTable* tables;
   const HotRow* hot[kMaxLevels] = {};
   const HotCount* hot_count;  ///< by level
+  const uint32_t* first_sums;
   float* partial;
   uint32_t features;
   uint32_t first_table, end_table;
   int64_t dim;
-  int feature_bits;
+  int feature_bits, shard_bits;
   bool wide;  ///< rows can be moved four columns at a time
+
+  /// Number of a segment's row.
+  __device__ __forceinline__ uint32_t row_of(uint32_t segment) const { return keys[begins[segment]] >> shard_bits; }
 };
 
 /// Brings the places of the features' gradients into `shared`, where they fit; all threads of the block must call.
@@ -107,22 +111,22 @@ __device__ __forceinline__ LookupRows<T> lookup_rows(const ClassIndex& index, Gr
           .feature_bits = index.feature_bits};
 }
 
-/// Blocks of level `level` (from 0 on) that `lookups` of a row have: ceil(lookups / 64^(level + 1)).
+/// Blocks of level `level` (from 0 on) that `lookups` of a segment have: ceil(lookups / 64^(level + 1)).
 __device__ __forceinline__ uint32_t blocks_of(uint32_t lookups, int level) {
   for (int l = 0; l <= level; ++l) lookups = (lookups + kSumBlock - 1) / kSumBlock;
   return lookups;
 }
 
-/// The sums that the last level left of a row with more than kSumBlock lookups, and how many.
-__device__ __forceinline__ PartialRows last_sums(const ClassIndex& index, const HotRow& hot, uint32_t lookups,
+/// The sums that the last level left of a segment with more than kSumBlock lookups, and how many. `slot`: of the first.
+__device__ __forceinline__ PartialRows last_sums(const ClassIndex& index, uint32_t slot, uint32_t lookups,
                                                  uint32_t* count) {
   int64_t stride = index.dim;
   *count = blocks_of(lookups, 0);
   for (; *count > kSumBlock; *count = blocks_of(*count, 0)) stride *= kSumBlock;
-  return {index.partial + static_cast<int64_t>(hot.slot) * index.dim, stride};
+  return {index.partial + static_cast<int64_t>(slot) * index.dim, stride};
 }
 
-/// Sums the blocks of all levels of a class's rows with more than kSumBlock lookups. Gated on *proceed.
+/// Sums the blocks of all levels of a class's segments with more than kSumBlock lookups. Gated on *proceed.
 /// DLRM-DCNv2 at batch 65,536 (14.0 M Zipf lookups, some half of them of such rows): reads 256 bytes of bf16 a lookup,
 /// mostly from the second-level cache (1.8 GB: 0.3 ms), and writes and reads 512 bytes a block (0.1 GB: 0.04 ms).
 void sum_hot_rows(cudaStream_t stream, const RowClass& c, const ClassIndex& index, DType dtype,

@@ -6,14 +6,14 @@
 
 namespace mtrank::cuda {
 
-size_t SparseUpdate::bytes(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features,
-                           int64_t batch) {
-  return place_index(plan_index(tables, features, batch), nullptr, nullptr);
+size_t SparseUpdate::bytes(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch,
+                           int shards) {
+  return place_index(plan_index(tables, features, batch, shards), nullptr, nullptr);
 }
 
 SparseUpdate::SparseUpdate(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch,
-                           void* memory, cudaStream_t stream)
-    : plan_(plan_index(tables, features, batch)) {
+                           int shards, void* memory, cudaStream_t stream)
+    : plan_(plan_index(tables, features, batch, shards)) {
   place_index(plan_, static_cast<std::byte*>(memory), &memory_);
   put(stream, std::span<const IndexTable>(plan_.tables), memory_.tables);
   put(stream, std::span<const uint32_t>(plan_.table_of), memory_.table_of);
@@ -56,12 +56,14 @@ void SparseUpdate::update(cudaStream_t stream, std::span<const DeviceView> gradi
                      .gradients = memory_.gradients,
                      .tables = memory_.tables,
                      .hot_count = memory_.hot_count + c * kMaxLevels,
+                     .first_sums = memory_.first_sums,
                      .partial = memory_.partial + own.partial,
                      .features = static_cast<uint32_t>(rows.size()),
                      .first_table = own.first_table,
                      .end_table = own.end_table,
                      .dim = own.dim,
                      .feature_bits = plan_.feature_bits,
+                     .shard_bits = plan_.shard_bits,
                      .wide = own.aligned};
     DType dtype = DType::f32;
     for (uint32_t place = plan_.tables[own.first_table].first_feature;

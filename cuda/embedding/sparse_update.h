@@ -43,12 +43,12 @@ struct SparseLimits {
 /// embedding) over the row's lookups; then the table's optimiser. A touched row and its state are read once and written
 /// once.
 ///
-/// Order of the sums. A row's lookups are ordered by sample, feature and position. 64 or fewer are added in that order,
-/// beginning with the first. More are cut into blocks of 64 counted from the row's first lookup; each block is such a
-/// sum, and the same rule adds the sums of the blocks. So the bits depend on the batch alone; up to 4,096 lookups of a
-/// row they are those of the CPU with one logical shard. (More logical shards would end a block where a shard ends, and
-/// add the shards by their tree.) Row-wise optimisers take the mean of squares by a tree over the row's columns that
-/// depends on the width alone.
+/// Order of the sums. A row's lookups within a logical shard are ordered by sample, feature and position. 64 or fewer
+/// are added in that order, beginning with the first. More are cut into blocks of 64 counted from the first; each block
+/// is such a sum, and the same rule adds the sums of the blocks. The shards are added by the binary tree over all of
+/// them; one without lookups of the row is left out. So the bits depend on the batch and the shards alone; up to 4,096
+/// lookups of a row in a shard they are those of the CPU. Row-wise optimisers take the mean of squares by a tree over
+/// the row's columns that depends on the width alone.
 ///
 /// Nothing here waits, allocates or reads device memory on the host: `begin`, `prepare` and `update` may be captured.
 /// A feature's batch may not hold more ids than its capacity: the caller sees to it.
@@ -58,12 +58,14 @@ struct SparseLimits {
 ///     update.update(stream, gradients, steps, proceed);    // once the verdict is known
 class SparseUpdate {
  public:
-  /// Bytes of device memory that an update takes, without a device.
-  static size_t bytes(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch);
+  /// Bytes of device memory that an update takes, without a device. Each of `shards`, a power of two, owns as many of
+  /// the batch's samples, some of which may be padding.
+  static size_t bytes(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch,
+                      int shards);
 
   /// `memory` holds `bytes(...)` bytes on a multiple of 256, and is written to on `stream`. Throws ResourceError where
   /// the tables have 2^32 rows or more, a batch 2^31 ids or more, or more samples than its numbers leave room for.
-  SparseUpdate(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch,
+  SparseUpdate(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch, int shards,
                void* memory, cudaStream_t stream);
 
   /// Where the kernel that writes feature f's pooled gradient notes the bits of its greatest magnitude.

@@ -4,6 +4,7 @@
 
 #include "cuda/launch.h"
 #include "framework/embedding/optimizer.h"
+#include "framework/embedding/shard_tree.h"
 
 #define MTRANK_OPTIMIZER_HEADERS
 #include "framework/embedding/optimizers.def"
@@ -91,7 +92,7 @@ __device__ __forceinline__ Columns<float, N> decayed(const Columns<float, N>& w,
   return out;
 }
 
-/// A touched row: what its gradient is the sum of.
+/// A touched row of a batch in one shard: what its gradient is the sum of.
 template <class Rows>
 struct Touched {
   Rows rows;
@@ -130,7 +131,54 @@ struct ManyLookups {
   static __device__ __forceinline__ bool find(const ClassIndex& index, int64_t i, Touched<PartialRows>& row) {
     const HotRow hot = index.hot[0][i];
     row.segment = hot.segment;
-    row.rows = last_sums(index, hot, index.begins[hot.segment + 1] - index.begins[hot.segment], &row.count);
+    row.rows = last_sums(index, hot.slot, index.begins[hot.segment + 1] - index.begins[hot.segment], &row.count);
+    return true;
+  }
+};
+
+/// A touched row of a batch in several shards, of which each has a segment of the row's or none.
+template <class T>
+struct TouchedInShards {
+  const ClassIndex& index;
+  LookupRows<T> lookups;
+  uint32_t segment = 0, end = 0;  ///< the first and the one past the last
+
+  template <int N>
+  __device__ __forceinline__ Columns<float, N> part(uint32_t s, int64_t column) const {
+    const uint32_t begin = index.begins[s], count = index.begins[s + 1] - begin;
+    if (count <= kSumBlock) return sum_rows<N>(lookups, begin, count, column);
+    uint32_t sums;
+    const PartialRows rows = last_sums(index, index.first_sums[s], count, &sums);
+    return sum_rows<N>(rows, 0, sums, column);
+  }
+  template <int N>
+  __device__ __forceinline__ Columns<float, N> sum(int64_t column) const {
+    ShardTree<N> tree;
+    for (uint32_t s = segment; s < end; ++s) {
+      const Columns<float, N> x = part<N>(s, column);
+      float* leaf = tree.next(index.keys[index.begins[s]] & ((1u << index.shard_bits) - 1u));
+      for (int l = 0; l < N; ++l) leaf[l] = x.at[l];
+    }
+    Columns<float, N> out;
+    tree.finish(out.at);
+    return out;
+  }
+};
+
+/// All rows of a class, whose gradients are T: float or bf16.
+template <class T>
+struct InShards {
+  static __device__ __forceinline__ int64_t count(const ClassIndex& index) { return FewLookups<T>::count(index); }
+  static __device__ __forceinline__ TouchedInShards<T> rows(const ClassIndex& index, GradientRows* shared) {
+    return {index, lookup_rows<T>(index, shared)};
+  }
+  /// The row whose first segment is number i; false where it is a later one.
+  static __device__ __forceinline__ bool find(const ClassIndex& index, int64_t i, TouchedInShards<T>& row) {
+    const uint32_t first = index.table_segment[index.first_table], last = index.table_segment[index.end_table];
+    row.segment = first + static_cast<uint32_t>(i);
+    const uint32_t own = index.row_of(row.segment);
+    if (i > 0 && index.row_of(row.segment - 1) == own) return false;
+    for (row.end = row.segment + 1; row.end < last && index.row_of(row.end) == own;) ++row.end;
     return true;
   }
 };
@@ -141,8 +189,8 @@ struct Update {
   int lane_bits;
 };
 
-template <class O, int N, class Rows>
-__device__ __forceinline__ void update_elements(const CurrentTable<O>& table, const Touched<Rows>& row, int64_t at,
+template <class O, int N, class Row>
+__device__ __forceinline__ void update_elements(const CurrentTable<O>& table, const Row& row, int64_t at,
                                                 const LaneGroup& group, int64_t dim) {
   for (int64_t c = group.lane() * N; c < dim; c += group.size() * N) {
     RowPiece<O, N> piece;
@@ -154,9 +202,9 @@ __device__ __forceinline__ void update_elements(const CurrentTable<O>& table, co
 
 /// The mean of squares comes first. Up to kKept pieces of a row a lane are held meanwhile; beyond, kKept is 0, they are
 /// summed again.
-template <class O, int N, int kKept, class Rows>
-__device__ __forceinline__ void update_row_wise(const CurrentTable<O>& table, const Touched<Rows>& row,
-                                                int64_t row_number, const LaneGroup& group, int64_t dim, bool active) {
+template <class O, int N, int kKept, class Row>
+__device__ __forceinline__ void update_row_wise(const CurrentTable<O>& table, const Row& row, int64_t row_number,
+                                                const LaneGroup& group, int64_t dim, bool active) {
   const int64_t at = row_number * dim, step = group.size() * N;
   Columns<float, N> kept_w[kKept > 0 ? kKept : 1] = {}, kept_g[kKept > 0 ? kKept : 1] = {};
   float state[1] = {active ? table.slot[0][row_number] : 0.0f};
@@ -217,9 +265,9 @@ __global__ void __launch_bounds__(kThreads) update_touched_kernel(ClassIndex ind
     const bool active = i < rows && From::find(index, i, row);
     int64_t row_number = 0;
     if (active) {
-      const uint32_t key = index.keys[index.begins[row.segment]];
-      table.find(index, key, u.steps, 0);
-      row_number = key - table.first_row;
+      const uint32_t number = index.row_of(row.segment);
+      table.find(index, number, u.steps, 0);
+      row_number = number - table.first_row;
     }
     if constexpr (RowWise<O>)
       update_row_wise<O, N, kKept>(table, row, row_number, group, index.dim, active);
@@ -271,9 +319,13 @@ template <class O, int N>
 void update(cudaStream_t stream, const RowClass& c, const ClassIndex& index, DType dtype, const OptimizerStep* steps,
             const uint32_t* touched, const uint32_t* proceed) {
   const Update u{.steps = steps, .proceed = proceed, .lane_bits = lane_bits_of(c.dim, N)};
-  if (c.levels > 0) update_touched<O, ManyLookups, N>(stream, c.capacity / (kSumBlock + 1), c, index, u);
+  const bool shards = index.shard_bits > 0;
+  if (!shards && c.levels > 0) update_touched<O, ManyLookups, N>(stream, c.capacity / (kSumBlock + 1), c, index, u);
   if (c.capacity > 0)
-    with_type(dtype, [&]<class T>(T) { update_touched<O, FewLookups<T>, N>(stream, c.capacity, c, index, u); });
+    with_type(dtype, [&]<class T>(T) {
+      shards ? update_touched<O, InShards<T>, N>(stream, c.capacity, c, index, u)
+             : update_touched<O, FewLookups<T>, N>(stream, c.capacity, c, index, u);
+    });
   if constexpr (!RowWise<O>) {
     if (!c.moves_every_row) return;
     launch(update_untouched_kernel<O, N>, dim3(blocks_for(int64_t{c.end_row} - c.first_row, u.lane_bits)),

@@ -1,8 +1,7 @@
 #include "framework/embedding/row_sums.h"
 
-#include <bit>
-
 #include "framework/core/math.h"
+#include "framework/embedding/shard_tree.h"
 
 namespace mtrank {
 namespace {
@@ -14,7 +13,7 @@ MTRANK_INLINE const float* gradient_of(const RowLookups& in, int64_t i) {
   const View& g = in.gradients[source & ((uint32_t{1} << in.feature_bits) - 1)];
   return g.row<const float>(source >> in.feature_bits);
 }
-MTRANK_INLINE int shard_of(const RowLookups& in, int64_t i) { return in.shard[in.source[i] >> in.feature_bits]; }
+MTRANK_INLINE uint32_t shard_of(const RowLookups& in, int64_t i) { return in.shard[in.source[i] >> in.feature_bits]; }
 
 MTRANK_INLINE void prefetch(const float* p, int64_t n) {
   for (int64_t d = 0; d < n; d += 16) __builtin_prefetch(p + d);
@@ -53,39 +52,11 @@ MTRANK_INLINE void sum_leaf(const RowLookups& in, int64_t begin, int64_t end, in
   }
 }
 
-/// The tree over shards as leaves arrive in ascending order: a stack of finished nodes, of which the two on top become
-/// one as soon as the next leaf lies outside their common parent.
-template <int N>
-struct ShardTree {
-  alignas(64) float node[kMaxShardLevels + 2][N];
-  int shard[kMaxShardLevels + 2];
-  int depth = 0;
-
-  MTRANK_INLINE void merge() {
-    --depth;
-    for (int l = 0; l < N; ++l) node[depth - 1][l] += node[depth][l];
-  }
-  MTRANK_INLINE static unsigned distance(int a, int b) { return static_cast<unsigned>(a ^ b); }
-  /// Where the leaf of shard `s` goes.
-  MTRANK_INLINE float* next(int s) {
-    // a ^ b reaches as many bits as the level of the common parent.
-    while (depth > 1 &&
-           std::bit_width(distance(shard[depth - 2], shard[depth - 1])) < std::bit_width(distance(shard[depth - 1], s)))
-      merge();
-    shard[depth] = s;
-    return node[depth++];
-  }
-  MTRANK_INLINE void finish(float* __restrict out) {
-    while (depth > 1) merge();
-    for (int l = 0; l < N; ++l) out[l] = node[0][l];
-  }
-};
-
 template <int N>
 MTRANK_INLINE void sum_columns(const RowLookups& in, int64_t begin, int64_t end, int64_t column, float* out) {
   ShardTree<N> tree;
   for (int64_t i = begin; i < end;) {
-    const int shard = shard_of(in, i);
+    const uint32_t shard = shard_of(in, i);
     int64_t stop = i + 1;
     while (stop < end && shard_of(in, stop) == shard) ++stop;
     sum_leaf<N>(in, i, stop, column, tree.next(shard));
@@ -143,7 +114,7 @@ void fold_shards(const float* parts, const int* shards, int count, int64_t dim, 
     for_columns(dim, [=]<int N>(int64_t d) MTRANK_INLINE_LAMBDA {
       ShardTree<N> tree;
       for (int i = 0; i < count; ++i) {
-        float* leaf = tree.next(shards[i]);
+        float* leaf = tree.next(static_cast<uint32_t>(shards[i]));
         for (int l = 0; l < N; ++l) leaf[l] = parts[i * dim + d + l];
       }
       tree.finish(out + d);

@@ -12,7 +12,6 @@
 namespace mtrank {
 
 constexpr int kRowBlock = 64;
-constexpr int kMaxShardLevels = 16;  // 2^16 logical shards
 
 /// One table's lookups, as RowIndex holds them, and what they are the gradients of.
 struct RowLookups {

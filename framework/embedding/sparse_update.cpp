@@ -5,6 +5,7 @@
 
 #include "framework/core/error.h"
 #include "framework/core/reduce.h"
+#include "framework/embedding/shard_tree.h"
 
 namespace mtrank {
 namespace {

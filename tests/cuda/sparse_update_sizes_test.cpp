@@ -154,18 +154,18 @@ TEST_F(CudaSparseUpdate, AsksForTheSameMemoryBeforeItsTablesHaveAny) {
     tables.push_back({.rows = 50, .dim = 1 + t / 2, .optimizer = &s.info()});
     features.push_back({.table = t});
   }
-  const size_t planned = cuda::SparseUpdate::bytes(tables, features, 8);
+  const size_t planned = cuda::SparseUpdate::bytes(tables, features, 8, 1);
   float momentum = 0;
   for (size_t t = 0; t < tables.size(); t += 2) tables[t].slots[0] = &momentum;
-  EXPECT_EQ(cuda::SparseUpdate::bytes(tables, features, 8), planned);
+  EXPECT_EQ(cuda::SparseUpdate::bytes(tables, features, 8, 1), planned);
 }
 
 TEST_F(CudaSparseUpdate, SaysWhatItCannotHold) {
   const OptimizerSettings s("sgd", OptimizerUse::tables);
   const auto refusal = [](std::span<const cuda::DeviceTable> tables, std::span<const cuda::DeviceFeature> features,
-                          int64_t batch) -> std::string {
+                          int64_t batch, int shards = 1) -> std::string {
     try {
-      cuda::SparseUpdate::bytes(tables, features, batch);
+      cuda::SparseUpdate::bytes(tables, features, batch, shards);
     } catch (const ResourceError& e) {
       return e.what();
     }
@@ -177,6 +177,10 @@ TEST_F(CudaSparseUpdate, SaysWhatItCannotHold) {
             "the tables have 6000000000 rows or more, a GPU takes fewer than 4294967295: use fewer rows, or device: "
             "cpu");
   tables.resize(1);
+  EXPECT_EQ(refusal(tables, features, 8, 2), "none");
+  EXPECT_EQ(refusal(tables, features, 8, 4),
+            "the tables have 2000000000 rows or more, a GPU takes fewer than 1073741823 with 4 logical shards: use "
+            "fewer rows, or device: cpu");
   features[0] = {.table = 0, .list = true, .capacity = 3'000'000'000};
   EXPECT_EQ(refusal(tables, features, 8),
             "a batch may hold 3000000000 ids or more, a GPU takes fewer than 2147483648: use a smaller "

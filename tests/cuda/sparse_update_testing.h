@@ -15,7 +15,7 @@
 #include "framework/embedding/sparse_update.h"
 #include "tests/cuda/device_array.h"
 
-/// The tables' update on the GPU against the CPU's with one logical shard.
+/// The tables' update on the GPU against the CPU's.
 namespace mtrank::sparse_testing {
 
 using mtrank::testing::DeviceArray;
@@ -47,7 +47,8 @@ struct Case {
   std::vector<std::pair<std::string, double>> parameters = {};
   std::vector<TableCase> tables = {{}};
   std::vector<FeatureCase> features = {{0, Kind::single}, {0, Kind::list}};
-  int64_t batch = 150, room = 150;
+  int64_t batch = 150, room = 150;  ///< room: a multiple of the shards
+  int shards = 1;
   int steps = 2;
   double l2 = 0;
   bool low = false;                          ///< gradients in bf16
@@ -96,6 +97,34 @@ struct Case {
       for (float& g : out.gradient) g = to_float(to_bf16(g));
     return out;
   }
+
+  int64_t first_sample(int64_t shard) const { return batch * shard / shards; }
+  /// Past the last sample of the last shard, as the device counts.
+  int64_t end_of_batch() const { return room - room / shards + batch - first_sample(shards - 1); }
+
+  /// As the device has it: every shard's samples begin where as many have gone before each, and padding follows them.
+  Drawn in_shards(const Drawn& from, int64_t dim) const {
+    if (shards == 1) return from;
+    Drawn out;
+    for (int64_t r = 0; r < room; ++r) {
+      const int64_t shard = r / (room / shards), sample = first_sample(shard) + r % (room / shards);
+      const bool padding = sample >= first_sample(shard + 1);
+      if (from.offsets.empty()) {
+        out.ids.push_back(padding ? -1 : from.ids[static_cast<size_t>(sample)]);
+      } else {
+        out.offsets.push_back(static_cast<int32_t>(out.ids.size()));
+        for (int32_t i = from.offsets[static_cast<size_t>(sample)];
+             !padding && i < from.offsets[static_cast<size_t>(sample) + 1]; ++i) {
+          out.ids.push_back(from.ids[static_cast<size_t>(i)]);
+          if (!from.weights.empty()) out.weights.push_back(from.weights[static_cast<size_t>(i)]);
+        }
+      }
+      for (int64_t d = 0; d < dim; ++d)
+        out.gradient.push_back(padding ? -1e30f : from.gradient[static_cast<size_t>(sample * dim + d)]);
+    }
+    if (!from.offsets.empty()) out.offsets.push_back(static_cast<int32_t>(out.ids.size()));
+    return out;
+  }
 };
 
 /// Tables on the host, and an update on the CPU.
@@ -113,7 +142,7 @@ struct OnCpu {
     for (const auto& t : tables) pointers.push_back(t.get());
     std::vector<int> table_of;
     for (const FeatureCase& f : c_.features) table_of.push_back(f.table);
-    SparseUpdate update(pointers, table_of, 1);
+    SparseUpdate update(pointers, table_of, c_.shards);
     for (int step = 1; step <= c_.steps; ++step) {
       std::vector<Drawn> drawn;
       for (size_t f = 0; f < c_.features.size(); ++f) drawn.push_back(c_.draw(f, step));
@@ -178,9 +207,9 @@ struct OnGpu {
         most = std::max(most, static_cast<int64_t>(c.draw(f, step).ids.size()));
       features.push_back({from.table, from.kind != Kind::single, from.kind == Kind::weighted, most});
     }
-    bytes_ = cuda::SparseUpdate::bytes(tables, features, c.room);
+    bytes_ = cuda::SparseUpdate::bytes(tables, features, c.room, c.shards);
     memory_ = std::make_unique<DeviceArray<std::byte>>(bytes_ + kBeyond);
-    update_ = std::make_unique<cuda::SparseUpdate>(tables, features, c.room, memory_->get(), nullptr);
+    update_ = std::make_unique<cuda::SparseUpdate>(tables, features, c.room, c.shards, memory_->get(), nullptr);
   }
 
   void run(uint32_t proceed = 1) {
@@ -194,13 +223,13 @@ struct OnGpu {
     std::vector<cuda::DeviceIds> ids;
     std::vector<cuda::DeviceView> gradients;
     for (size_t f = 0; f < c_.features.size(); ++f) {
-      const Drawn d = c_.draw(f, step);
+      const int64_t dim = c_.tables[static_cast<size_t>(c_.features[f].table)].dim;
+      const Drawn d = c_.in_shards(c_.draw(f, step), dim);
       cuda::DeviceIds to;
       to.ids = numbers.emplace_back(d.ids).get();
       if (!d.offsets.empty()) to.offsets = numbers.emplace_back(d.offsets).get();
       if (!d.weights.empty()) to.weights = floats.emplace_back(d.weights).get();
       ids.push_back(to);
-      const int64_t dim = c_.tables[static_cast<size_t>(c_.features[f].table)].dim;
       const int64_t ld = c_.shift + (dim + 7) / 8 * 8;
       std::vector<float> padded(static_cast<size_t>(c_.room * ld), -1e30f);
       for (int64_t r = 0; r < c_.room; ++r)
@@ -217,7 +246,7 @@ struct OnGpu {
       gradients.push_back(g);
     }
     const DeviceArray<cuda::DeviceStep> info(
-        std::vector<cuda::DeviceStep>{{0, static_cast<uint64_t>(step), 0, c_.batch}});
+        std::vector<cuda::DeviceStep>{{0, static_cast<uint64_t>(step), 0, c_.end_of_batch()}});
     std::vector<OptimizerStep> steps;
     for (size_t t = 0; t < c_.tables.size(); ++t) {
       const OptimizerSettings s = c_.settings(t);

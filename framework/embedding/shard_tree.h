@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+
+#include "framework/core/host_device.h"
+
+namespace mtrank {
+
+constexpr int kMaxShardLevels = 16;  // 2^16 logical shards
+
+/// A sum over logical shards by the binary tree over all of them, as N columns of each part arrive in ascending order:
+/// a stack of finished nodes, of which the two on top become one as soon as the next part lies outside their common
+/// parent. A shard without a part is left out.
+template <int N>
+struct ShardTree {
+  alignas(64) float node[kMaxShardLevels + 2][N];
+  uint32_t shard[kMaxShardLevels + 2];
+  int depth = 0;
+
+  /// Where the part of shard `s` goes.
+  MTRANK_HD float* next(uint32_t s) {
+    // a ^ b reaches as many bits as the level of the common parent.
+    while (depth > 1 && fewer_bits(shard[depth - 2] ^ shard[depth - 1], shard[depth - 1] ^ s)) merge();
+    shard[depth] = s;
+    return node[depth++];
+  }
+  MTRANK_HD void finish(float* out) {
+    while (depth > 1) merge();
+    for (int l = 0; l < N; ++l) out[l] = node[0][l];
+  }
+
+ private:
+  MTRANK_HD static bool fewer_bits(uint32_t a, uint32_t b) { return a < b && a < (a ^ b); }
+  MTRANK_HD void merge() {
+    --depth;
+    for (int l = 0; l < N; ++l) node[depth - 1][l] += node[depth][l];
+  }
+};
+
+}  // namespace mtrank
