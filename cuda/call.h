@@ -60,6 +60,17 @@ struct DeviceIds {
   const float* weights = nullptr;    ///< one an id, or null
 };
 
+/// `count` rows from `first` on.
+inline DeviceView rows_of(DeviceView view, int64_t first, int64_t count) {
+  view.data = view.as<std::byte>() + first * view.ld * static_cast<int64_t>(dtype_size(view.dtype));
+  view.rows = count;
+  return view;
+}
+inline DeviceIds rows_of(DeviceIds ids, int64_t first) {
+  if (ids.offsets) return {ids.ids, ids.offsets + first, ids.weights};
+  return {ids.ids + first, nullptr, ids.weights ? ids.weights + first : nullptr};
+}
+
 /// What changes from step to step, in device memory, so that captured arguments never change.
 struct DeviceStep {
   uint64_t seed;

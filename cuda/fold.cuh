@@ -35,12 +35,6 @@ void fold_in_one(const Call& call, std::span<const DeviceView> terms, const Devi
   map(call, Fold<Op, N>{static_cast<int>(terms.size())}, in, {out}, {add});
 }
 
-inline DeviceView rows_of(DeviceView view, int64_t begin, int64_t count) {
-  view.data = view.as<std::byte>() + begin * view.ld * static_cast<int64_t>(dtype_size(view.dtype));
-  view.rows = count;
-  return view;
-}
-
 /// Launches y = terms folded by Op, or y += that. Moves every term once up to 8 of them; more go through scratch memory
 /// in f32, so that nothing is rounded in between.
 template <class Op>

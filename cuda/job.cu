@@ -117,7 +117,14 @@ void Job::initialize() { plan_.model.initialize(job_.training, job_.seed, stream
 void Job::stage(int s, const HostBatch& batch, int64_t step, double lr_factor) {
   Slot& slot = work_->slots[s];
   slot.fill(batch, *job_.pool);
-  slot.extra<StepControl>()->step = {job_.seed, 0, batch.first_sample, batch.rows};
+  auto& control = *slot.extra<StepControl>();
+  DeviceStep* shards = control.shards(plan_.model.tables().size());
+  const StagedLayout& layout = work_->training_layout;
+  for (int64_t i = 0; i < layout.shards(); ++i) {
+    const StagedLayout::Shard shard = layout.shard(batch.rows, i);
+    shards[i] = {job_.seed, 0, batch.first_sample + static_cast<uint64_t>(shard.from), shard.rows};
+    control.step = {job_.seed, 0, batch.first_sample, shard.to + shard.rows};
+  }
   set_control(s, step, lr_factor);
   copy_to_device(s, work_->training_layout.bytes());
 }
@@ -126,6 +133,8 @@ void Job::stage(int s, const HostBatch& batch, int64_t step, double lr_factor) {
 void Job::set_control(int s, int64_t step, double lr_factor) {
   auto& control = *work_->slots[s].extra<StepControl>();
   control.step.step = static_cast<uint64_t>(step);
+  DeviceStep* shards = control.shards(plan_.model.tables().size());
+  for (int i = 0; i < job_.shards; ++i) shards[i].step = control.step.step;
   const OptimizerSettings& dense = *job_.dense_optimizer;
   control.dense = dense.info().step(dense, dense.lr * lr_factor, step, 0);
   for (size_t t = 0; t < job_.model.tables.size(); ++t)
@@ -167,20 +176,26 @@ void Job::launch_step(int s, Timer* timer) {
     work.sparse->prepare(tables, work.looked_up(plan_, s), &control->step);
     phase("sort ids");
   }
-  Context with = context(&control->step);
-  if (overlap) with.side = &*work.side;
-  const Runner& runner = *work.runners[s];
-  for (size_t n = 0; n < runner.size(); ++n) {
-    runner.run(n, n + 1, with);
-    if (timer && runner.fused(n))
-      timer->fused(n);
-    else if (timer)
-      timer->node(n);
+  for (int shard = 0; shard < job_.shards; ++shard) {
+    Context with = context(control->shards(plan_.model.tables().size()) + shard);
+    if (overlap) with.side = &*work.side;
+    const Runner& runner = *work.runners[s][static_cast<size_t>(shard)];
+    for (size_t n = 0; n < runner.size(); ++n) {
+      runner.run(n, n + 1, with);
+      if (timer && runner.fused(n))
+        timer->fused(n);
+      else if (timer)
+        timer->node(n);
+    }
+    // The binary tree over the shards: those that are whole with this one, the smallest first.
+    int at = Workspace::gradient_of(shard);
+    for (int rest = shard; rest & 1; rest >>= 1, --at)
+      add_gradient(stream_, plan_.model.gradient(at - 1), plan_.model.gradient(at), plan_.model.elements());
+    if (shard & 1) phase("fold gradients");
   }
   squared_norm(stream_, plan_.model.gradient(), plan_.model.elements(), work.norms);
   join();
-  verdict(stream_, work.norms, work.losses, static_cast<int>(plan_.training.graph.losses.size()),
-          work.sparse ? work.sparse->limits() : SparseLimits{},
+  verdict(stream_, work.norms, work.losses, work.sparse ? work.sparse->limits() : SparseLimits{},
           job_.clip_norm.value_or(std::numeric_limits<double>::infinity()),
           plan_.lasting.at<uint32_t>(plan_.stopped_at), work.outcome);
   phase("norm and finite check");
@@ -232,7 +247,7 @@ void Job::repeat(int64_t step, double lr_factor) {
   MTRANK_ASSERT(started_ >= kDepth);
   const int s = take_slot();
   set_control(s, step, lr_factor);
-  copy_to_device(s, StepControl::bytes(plan_.model.tables().size()));
+  copy_to_device(s, StepControl::bytes(plan_.model.tables().size(), static_cast<size_t>(job_.shards)));
   start(s);
 }
 

@@ -1,7 +1,9 @@
 #include "cuda/job_plan.h"
 
 #include <algorithm>
+#include <bit>
 
+#include "cuda/launch.h"
 #include "framework/core/error.h"
 #include "framework/ops/lookup.h"
 
@@ -23,21 +25,21 @@ Plan fused_plan(const AcceleratorJob& job, Fusions& fusions) {
   Graph graph = job.training;
   if (job.launch.fuse) fusions = fuse(graph);
   if (job.launch.epilogues == BackwardEpilogues::always) fusions.biases.clear();  // the library is to sum them
-  return make_plan(std::move(graph), job.batch, job.dtype, fusions.together);
+  return make_plan(std::move(graph), ceil_div(job.batch, job.shards), job.dtype, fusions.together);
 }
 
-/// Kernels count the numbers of a value in 31 bits.
-void require_countable(const Plan& plan, const char* key) {
+/// Kernels count the numbers of a value in 31 bits. A batch has `shards` times the plan's rows.
+void require_countable(const Plan& plan, const char* key, int shards = 1) {
   constexpr int64_t kMost = (int64_t{1} << 31) - 1;
   const std::vector<Value>& values = plan.graph.values;
   const auto widest = std::max_element(values.begin(), values.end(), [](const Value& a, const Value& b) {
     return (a.batch ? a.cols : 0) < (b.batch ? b.cols : 0);
   });
   if (widest == values.end() || !widest->batch || widest->cols <= kMost / plan.capacity) return;
-  throw ResourceError("a batch of " + std::to_string(plan.capacity) + " rows has more than " + std::to_string(kMost) +
-                      " numbers in the " + std::to_string(widest->cols) + " columns of `" + widest->name +
-                      "`, which a GPU does not take: " + key + " may be " + std::to_string(kMost / widest->cols) +
-                      " at most");
+  throw ResourceError(
+      (shards > 1 ? "a logical shard of " : "a batch of ") + std::to_string(plan.capacity) + " rows has more than " +
+      std::to_string(kMost) + " numbers in the " + std::to_string(widest->cols) + " columns of `" + widest->name +
+      "`, which a GPU does not take: " + key + " may be " + std::to_string(kMost / widest->cols * shards) + " at most");
 }
 
 }  // namespace
@@ -46,10 +48,10 @@ JobPlan::JobPlan(const AcceleratorJob& j)
     : job(j),
       training(fused_plan(j, fusions)),
       scoring(make_plan(j.scoring, j.eval_batch, j.dtype)),
-      model(j.model, *j.dense_optimizer, j.dtype == DType::bf16),
+      model(j.model, *j.dense_optimizer, j.dtype == DType::bf16, std::bit_width(static_cast<unsigned>(j.shards))),
       training_room(room_of(j, training)),
       scoring_room(room_of(j, scoring)) {
-  require_countable(training, "train.batch_size");
+  require_countable(training, "train.batch_size", j.shards);
   require_countable(scoring, "eval.batch_size");
   model.reserve(lasting);
   stopped_at = lasting.reserve("the mark of a failed step", sizeof(uint32_t));
@@ -62,7 +64,7 @@ JobPlan::JobPlan(const AcceleratorJob& j)
     ids_of.push_back(static_cast<int>(ids - training.ids.begin()));
   }
   same_as.resize(graph.sparse_gradients.size(), kNoValue);
-  if (j.launch.fuse) keep_gradients_in_place();
+  if (j.launch.fuse && j.shards == 1) keep_gradients_in_place();
 }
 
 void JobPlan::keep_gradients_in_place() {
@@ -84,7 +86,9 @@ void JobPlan::keep_gradients_in_place() {
   }
 }
 
-size_t JobPlan::result_bytes() const { return sizeof(Outcome) + training.graph.losses.size() * sizeof(double); }
+size_t JobPlan::result_bytes(int shards) const {
+  return sizeof(Outcome) + static_cast<size_t>(shards) * training.graph.losses.size() * sizeof(double);
+}
 
 size_t JobPlan::scores_bytes() const {
   return scoring.graph.outputs.size() * static_cast<size_t>(job.eval_batch) * sizeof(float);

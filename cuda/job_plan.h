@@ -16,8 +16,8 @@ namespace mtrank::cuda {
 class JobPlan {
  public:
   explicit JobPlan(const AcceleratorJob& job);
-  /// Of an Outcome and the losses behind it.
-  size_t result_bytes() const;
+  /// Of an Outcome and the losses behind it; `shards`: those of every logical shard.
+  size_t result_bytes(int shards = 1) const;
   /// Of all outputs of a batch that is scored.
   size_t scores_bytes() const;
 
@@ -34,8 +34,8 @@ class JobPlan {
   std::vector<ValueId> same_as;
 
  private:
-  /// A single id's gradient and a sum's are that of the output: no later node takes its memory, and a table's update
-  /// reads its rows as fast as those of a copy.
+  /// A single id's gradient and a sum's are that of the output: where no later node or shard takes its memory, a
+  /// table's update reads its rows as fast as those of a copy.
   void keep_gradients_in_place();
 };
 

@@ -24,8 +24,8 @@ size_t float_bytes(int64_t n) { return static_cast<size_t>(n) * sizeof(float); }
 
 }  // namespace
 
-DeviceModel::DeviceModel(const HostModel& host, const OptimizerSettings& optimizer, bool low)
-    : host_(host), optimizer_(optimizer), low_(low) {
+DeviceModel::DeviceModel(const HostModel& host, const OptimizerSettings& optimizer, bool low, int gradients)
+    : host_(host), optimizer_(optimizer), low_(low), gradients_(gradients) {
   for (const ParameterLayout::Entry& entry : host.layout->entries()) {
     low_copies_.push_back({nullptr, nullptr, entry.rows, entry.cols, round_up(entry.cols, 8)});
     low_offsets_.push_back(low_elements_);
@@ -43,7 +43,7 @@ void DeviceModel::reserve(DeviceMemory& memory) {
   dense_at_.weights = memory.reserve("dense weights", dense);
   for (size_t s = 0; s < kMaxSlots; ++s)
     if (host_.slots[s]) dense_at_.slots[s] = memory.reserve("optimizer state of the dense weights", dense);
-  gradient_at_ = memory.reserve("gradients of the dense weights", dense);
+  gradient_at_ = memory.reserve("gradients of the dense weights", dense * static_cast<size_t>(gradients_));
   if (low_) {
     low_at_ = memory.reserve("dense weights in bf16", static_cast<size_t>(low_elements_) * sizeof(bf16));
     low_copies_at_ = memory.reserve("dense weights in bf16", LowCopies::bytes(low_copies_.size()));
@@ -64,7 +64,7 @@ void DeviceModel::bind(const DeviceMemory& memory, cudaStream_t stream) {
   for (size_t s = 0; s < kMaxSlots; ++s)
     if (host_.slots[s]) slots_[s] = memory.at<float>(dense_at_.slots[s]);
   // What lies between the weights is never written: it stays 0.
-  MTRANK_CUDA(cudaMemsetAsync(gradient_, 0, float_bytes(elements()), stream));
+  MTRANK_CUDA(cudaMemsetAsync(gradient_, 0, float_bytes(elements() * gradients_), stream));
   if (low_) {
     for (size_t i = 0; i < low_copies_.size(); ++i) {
       low_copies_[i].from = weights_ + host_.layout->entries()[i].offset;
@@ -147,10 +147,10 @@ std::vector<DeviceView> DeviceModel::params_of(const Graph& graph) const {
   return views;
 }
 
-std::vector<DeviceView> DeviceModel::gradients_of(const Graph& graph) const {
+std::vector<DeviceView> DeviceModel::gradients_of(const Graph& graph, int i) const {
   std::vector<DeviceView> views = params_of(graph);
   for (DeviceView& view : views)
-    view = {.data = gradient_ + (view.as<float>() - weights_), .rows = view.rows, .cols = view.cols, .ld = view.ld};
+    view = {.data = gradient(i) + (view.as<float>() - weights_), .rows = view.rows, .cols = view.cols, .ld = view.ld};
   return views;
 }
 

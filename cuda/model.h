@@ -17,8 +17,8 @@ namespace mtrank::cuda {
 /// their copies in bf16; tables and their state.
 class DeviceModel {
  public:
-  /// `low`: keep copies in bf16.
-  DeviceModel(const HostModel& host, const OptimizerSettings& optimizer, bool low);
+  /// `low`: keep copies in bf16. `gradients`: how many of the dense weights' there are, one behind the other.
+  DeviceModel(const HostModel& host, const OptimizerSettings& optimizer, bool low, int gradients);
 
   void reserve(DeviceMemory& memory);
   /// Where everything lies, once the memory is allocated; gradients are zeroed on `stream`.
@@ -31,7 +31,7 @@ class DeviceModel {
 
   int64_t elements() const { return host_.layout->elements(); }
   float* weights() const { return weights_; }
-  float* gradient() const { return gradient_; }
+  float* gradient(int i = 0) const { return gradient_ + i * elements(); }
   const SlotPointers& slots() const { return slots_; }
   /// In the order of the training graph's tables; addresses once bound.
   const std::vector<DeviceTable>& tables() const { return tables_; }
@@ -40,7 +40,7 @@ class DeviceModel {
 
   /// For a graph that has some of the same weights, by name, in the graph's order.
   std::vector<DeviceView> params_of(const Graph& graph) const;
-  std::vector<DeviceView> gradients_of(const Graph& graph) const;
+  std::vector<DeviceView> gradients_of(const Graph& graph, int i) const;
   std::vector<DeviceView> tables_of(const Graph& graph) const;
 
  private:
@@ -53,6 +53,7 @@ class DeviceModel {
   HostModel host_;
   const OptimizerSettings& optimizer_;
   const bool low_;
+  const int gradients_;
   std::vector<LowCopy> low_copies_;  // by entry of the layout; addresses once bound
   std::vector<int64_t> low_offsets_;
   int64_t low_elements_ = 0;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kAlign = 64;
 constexpr size_t kAsItCame = SIZE_MAX;
+constexpr int64_t kShardAlign = 16;           // rows: those of one column begin at multiples of 64 bytes too
 constexpr int64_t kChunk = int64_t{1} << 18;  // bytes of a copying task
 
 /// Elements from row to row where rows begin at multiples of 64 bytes.
@@ -39,20 +40,21 @@ void add(std::vector<Piece>& pieces, std::byte* to, const void* from, size_t byt
 
 }  // namespace
 
-StagedLayout::StagedLayout(const Plan& plan, std::vector<IdsRoom> room, size_t extra) : rows_(plan.capacity) {
+StagedLayout::StagedLayout(const Plan& plan, int shards, std::vector<IdsRoom> room, size_t extra)
+    : shards_(shards), shard_rows_(shards > 1 ? round_up(plan.capacity, kShardAlign) : plan.capacity) {
   MTRANK_ASSERT(room.size() == plan.ids.size());
   take(extra);
   scalar_count_ = plan.scalars.size();
   scalars_ = take(scalar_count_ * sizeof(double));
   for (ValueId id : plan.inputs) {
     const int64_t cols = plan.graph.value(id).cols;
-    inputs_.push_back({cols, take(static_cast<size_t>(rows_ * cols) * sizeof(float))});
+    inputs_.push_back({cols, take(static_cast<size_t>(rows() * cols) * sizeof(float))});
   }
   const auto words = [&](int64_t count) { return take(static_cast<size_t>(count) * 4); };
   for (const IdsRoom& r : room) {
-    Ids ids{r.list, r.weighted, rows_, 0, 0, 0};
-    if (r.list) ids.capacity = round_up(static_cast<int64_t>(r.per_row * static_cast<double>(rows_)) + 1, 16);
-    if (r.list) ids.offsets = words(rows_ + 1);
+    Ids ids{r.list, r.weighted, rows(), 0, 0, 0};
+    if (r.list) ids.capacity = round_up(static_cast<int64_t>(r.per_row * static_cast<double>(rows())) + 1, 16);
+    if (r.list) ids.offsets = words(rows() + 1);
     ids.ids = words(ids.capacity);
     if (r.weighted) ids.weights = words(ids.capacity);
     ids_.push_back(ids);
@@ -63,6 +65,11 @@ size_t StagedLayout::take(size_t bytes) {
   const size_t at = bytes_;
   bytes_ += (bytes + kAlign - 1) / kAlign * kAlign;
   return at;
+}
+
+StagedLayout::Shard StagedLayout::shard(int64_t batch, int64_t s) const {
+  const int64_t from = batch * s / shards_;
+  return {from, s * shard_rows_, batch * (s + 1) / shards_ - from};
 }
 
 bool StagedLayout::holds(const HostBatch& batch) const {
@@ -115,37 +122,48 @@ void Slot::bind(const DeviceMemory& memory) {
 }
 
 void Slot::fill(const HostBatch& batch, ThreadPool& pool) {
-  const int64_t rows = batch.rows, rest = layout_.rows() - rows;
-  MTRANK_ASSERT(rest >= 0 && layout_.holds(batch));
+  MTRANK_ASSERT(batch.rows <= layout_.rows() && layout_.holds(batch));
   auto* base = pinned_.at<std::byte>();
   std::vector<Piece> pieces;
+  // The batch's rows by shard, and behind them `padding`, a byte over and over, up to the next shard.
+  const auto add_rows = [&](size_t offset, const void* from, size_t row_bytes, int padding) {
+    for (int64_t s = 0; s < layout_.shards(); ++s) {
+      const StagedLayout::Shard shard = layout_.shard(batch.rows, s);
+      const auto rows = static_cast<size_t>(shard.rows), all = static_cast<size_t>(layout_.shard_rows());
+      std::byte* to = base + offset + static_cast<size_t>(shard.to) * row_bytes;
+      add(pieces, to, static_cast<const std::byte*>(from) + static_cast<size_t>(shard.from) * row_bytes,
+          rows * row_bytes);
+      add(pieces, to + rows * row_bytes, nullptr, (all - rows) * row_bytes, padding);
+    }
+  };
   for (size_t s = 0; s < layout_.scalar_count(); ++s)
     std::memcpy(base + layout_.scalars() + s * sizeof(double), batch.scalars[s].data, sizeof(double));
   for (size_t i = 0; i < layout_.inputs().size(); ++i) {
     const auto [cols, offset] = layout_.inputs()[i];
     const View& view = batch.inputs[i];
     MTRANK_ASSERT(view.ld == cols);
-    const size_t bytes = static_cast<size_t>(rows * cols) * sizeof(float);
-    add(pieces, base + offset, view.data, bytes);
-    add(pieces, base + offset + bytes, nullptr, static_cast<size_t>(rest * cols) * sizeof(float));
+    add_rows(offset, view.data, static_cast<size_t>(cols) * sizeof(float), 0);
   }
   for (size_t f = 0; f < layout_.ids().size(); ++f) {
     const StagedLayout::Ids& to = layout_.ids()[f];
     const IdsView& from = batch.ids[f];
     MTRANK_ASSERT(to.list == (from.offsets != nullptr));
-    int64_t first = 0, count = rows;
-    if (to.list) {
-      first = from.offsets[0];
-      count = from.offsets[rows] - first;
-      auto* offsets = reinterpret_cast<int32_t*>(base + to.offsets);
-      for (int64_t r = 0; r <= rows; ++r) offsets[r] = from.offsets[r] - static_cast<int32_t>(first);
-      std::fill_n(offsets + rows + 1, rest, static_cast<int32_t>(count));
-    } else {
-      add(pieces, base + to.ids + static_cast<size_t>(rows) * 4, nullptr, static_cast<size_t>(rest) * 4, 0xff);
+    if (!to.list) {
+      add_rows(to.ids, from.ids, 4, 0xff);
+      if (to.weighted) add_rows(to.weights, from.weights, 4, 0);
+      continue;
     }
-    add(pieces, base + to.ids, from.ids + first, static_cast<size_t>(count) * 4);
+    const int32_t first = from.offsets[0];
+    const auto count = static_cast<size_t>(from.offsets[batch.rows] - first);
+    auto* offsets = reinterpret_cast<int32_t*>(base + to.offsets);
+    for (int64_t s = 0; s < layout_.shards(); ++s) {
+      const StagedLayout::Shard shard = layout_.shard(batch.rows, s);
+      for (int64_t r = 0; r <= layout_.shard_rows(); ++r)
+        offsets[shard.to + r] = from.offsets[shard.from + std::min(r, shard.rows)] - first;
+    }
+    add(pieces, base + to.ids, from.ids + first, count * 4);
     MTRANK_ASSERT(to.weighted ? from.weights || count == 0 : !from.weights);
-    if (to.weighted) add(pieces, base + to.weights, from.weights + first, static_cast<size_t>(count) * 4);
+    if (to.weighted) add(pieces, base + to.weights, from.weights + first, count * 4);
   }
   pool.run(static_cast<int>(pieces.size()), [&](int task, int) {
     const Piece& piece = pieces[static_cast<size_t>(task)];

@@ -12,11 +12,12 @@
 namespace mtrank::cuda {
 
 /// How a batch for a plan lies in one piece, on the host and on the device alike: some bytes of the caller's, the
-/// scalars, the inputs [rows, cols] as f32, and for each feature its offsets, ids and weights.
+/// scalars, the inputs [rows, cols] as f32, and for each feature its offsets, ids and weights. Every logical shard has
+/// as many rows, of which the batch fills the first.
 class StagedLayout {
  public:
-  /// `room` by id input of the plan; `extra` bytes come first.
-  StagedLayout(const Plan& plan, std::vector<IdsRoom> room, size_t extra);
+  /// `room` by id input of the plan, which is one shard's; `extra` bytes come first.
+  StagedLayout(const Plan& plan, int shards, std::vector<IdsRoom> room, size_t extra);
 
   struct Ids {
     bool list, weighted;
@@ -27,8 +28,15 @@ class StagedLayout {
     int64_t cols;
     size_t at;
   };
+  /// What a shard has of a batch: rows from `from` on, which lie from row `to` on.
+  struct Shard {
+    int64_t from, to, rows;
+  };
   size_t bytes() const { return bytes_; }
-  int64_t rows() const { return rows_; }
+  int64_t rows() const { return shards_ * shard_rows_; }
+  int64_t shard_rows() const { return shard_rows_; }
+  int64_t shards() const { return shards_; }
+  Shard shard(int64_t batch, int64_t s) const;
   size_t scalars() const { return scalars_; }
   size_t scalar_count() const { return scalar_count_; }
   const std::vector<Input>& inputs() const { return inputs_; }
@@ -39,7 +47,7 @@ class StagedLayout {
  private:
   size_t take(size_t bytes);
 
-  int64_t rows_;
+  int64_t shards_, shard_rows_;
   size_t bytes_ = 0, scalars_ = 0, scalar_count_ = 0;
   std::vector<Input> inputs_;
   std::vector<Ids> ids_;

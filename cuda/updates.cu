@@ -40,9 +40,19 @@ __global__ void __launch_bounds__(kThreads) squared_norm_kernel(const float* x, 
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
+__global__ void __launch_bounds__(kThreads) add_gradient_kernel(float* to, const float* from, int64_t n) {
+  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * 4;
+  if (i >= n) return;
+  Columns<float, 4> sum = load_columns<4>(to + i);
+  const Columns<float, 4> x = load_columns<4>(from + i);
+  MTRANK_UNROLL
+  for (int l = 0; l < 4; ++l) sum.at[l] += x.at[l];
+  store_columns<4>(to + i, sum);
+}
+
 struct Verdict {
-  const double *partial, *losses;
-  int loss_count;
+  const double* partial;
+  ShardLosses losses;
   SparseLimits limits;
   double clip_norm;
   uint32_t* stopped;
@@ -59,8 +69,12 @@ __device__ bool fine(const SparseLimits& limits, uint32_t f) {
 
 __global__ void __launch_bounds__(kThreads) verdict_kernel(Verdict v) {
   bool all_fine = true;
-  for (int i = static_cast<int>(threadIdx.x); i < v.loss_count; i += kThreads)
-    all_fine = all_fine && math::finite(v.losses[i]);
+  for (int i = static_cast<int>(threadIdx.x); i < v.losses.count; i += kThreads) {
+    const auto of_shard = [&](int64_t s) -> double& { return v.losses.at[s * v.losses.count + i]; };
+    for (int64_t apart = 1; apart < v.losses.shards; apart *= 2)
+      for (int64_t s = 0; s < v.losses.shards; s += 2 * apart) of_shard(s) += of_shard(s + apart);
+    all_fine = all_fine && math::finite(of_shard(0));
+  }
   for (uint32_t f = threadIdx.x; f < static_cast<uint32_t>(v.limits.features); f += kThreads)
     all_fine = all_fine && fine(v.limits, f);
   all_fine = __syncthreads_and(all_fine) != 0;
@@ -186,14 +200,19 @@ void set_table_steps(StepControl& control, size_t table, const OptimizerSettings
   control.tables()[2 * table + 1] = optimizer.info().step(optimizer, lr, step, 0);
 }
 
+void add_gradient(cudaStream_t stream, float* to, const float* from, int64_t n) {
+  MTRANK_ASSERT(n % 4 == 0);
+  if (n > 0) launch_flat(add_gradient_kernel, n / 4, stream, to, from, n);
+}
+
 void squared_norm(cudaStream_t stream, const float* x, int64_t n, double* partial) {
   launch(squared_norm_kernel, dim3(kNormBlocks), dim3(kThreads), stream, x, n, partial);
 }
 
-void verdict(cudaStream_t stream, const double* partial, const double* losses, int loss_count,
-             const SparseLimits& limits, double clip_norm, uint32_t* stopped, Outcome* outcome) {
+void verdict(cudaStream_t stream, const double* partial, const ShardLosses& losses, const SparseLimits& limits,
+             double clip_norm, uint32_t* stopped, Outcome* outcome) {
   launch(verdict_kernel, dim3(1), dim3(kThreads), stream,
-         Verdict{partial, losses, loss_count, limits, clip_norm, stopped, outcome});
+         Verdict{partial, losses, limits, clip_norm, stopped, outcome});
 }
 
 void dense_update(cudaStream_t stream, const OptimizerInfo& optimizer, float* weights, const float* gradient,

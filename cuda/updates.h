@@ -16,17 +16,23 @@
 /// is cuda/embedding/sparse_update.h.) Nothing here waits, allocates or reads device memory on the host.
 namespace mtrank::cuda {
 
-/// What the host says of a step, copied to the device as it is. 2 OptimizerSteps a table follow it: of its touched
-/// rows, and of the untouched.
+/// What the host says of a step, copied to the device as it is. 2 OptimizerSteps a table follow it, of its touched rows
+/// and of the untouched, and a DeviceStep a logical shard.
 struct StepControl {
-  DeviceStep step;
+  DeviceStep step;  ///< of the whole batch
   OptimizerStep dense;
 
   OptimizerStep* tables() { return reinterpret_cast<OptimizerStep*>(this + 1); }
   const OptimizerStep* tables() const { return reinterpret_cast<const OptimizerStep*>(this + 1); }
-  static size_t bytes(size_t tables) { return sizeof(StepControl) + 2 * tables * sizeof(OptimizerStep); }
+  DeviceStep* shards(size_t tables) { return reinterpret_cast<DeviceStep*>(this->tables() + 2 * tables); }
+  const DeviceStep* shards(size_t tables) const {
+    return reinterpret_cast<const DeviceStep*>(this->tables() + 2 * tables);
+  }
+  static size_t bytes(size_t tables, size_t shards) {
+    return sizeof(StepControl) + 2 * tables * sizeof(OptimizerStep) + shards * sizeof(DeviceStep);
+  }
 };
-static_assert(sizeof(StepControl) % alignof(OptimizerStep) == 0);
+static_assert(sizeof(StepControl) % alignof(OptimizerStep) == 0 && sizeof(OptimizerStep) % alignof(DeviceStep) == 0);
 
 /// A table's part of the control: learning rates are multiplied by `lr_factor`; `step` counts from 1.
 void set_table_steps(StepControl& control, size_t table, const OptimizerSettings& optimizer, double l2,
@@ -40,6 +46,10 @@ struct Outcome {
   float scale = 1;          ///< of the dense gradients, so that their norm is at most what is asked for
 };
 
+/// to += from, n numbers, a multiple of 4, all on multiples of 16 bytes: how gradients of logical shards are added.
+/// Moves 12 n bytes.
+void add_gradient(cudaStream_t stream, float* to, const float* from, int64_t n);
+
 constexpr int kNormBlocks = 1024;
 
 /// partial[i] <- Σ x² over block i's elements, in double, for i < kNormBlocks; n is a multiple of 4. Which elements a
@@ -47,11 +57,17 @@ constexpr int kNormBlocks = 1024;
 /// 0.02 ms at 3 TB/s.
 void squared_norm(cudaStream_t stream, const float* x, int64_t n, double* partial);
 
-/// One block decides, when norm, losses, the tables' gradients and the sort of the ids are done. `losses`: `loss_count`
-/// doubles. `clip_norm`: infinite for none. `stopped`, in device memory: 0 until a step was not finite, then 1, and no
-/// later step proceeds.
-void verdict(cudaStream_t stream, const double* partial, const double* losses, int loss_count,
-             const SparseLimits& limits, double clip_norm, uint32_t* stopped, Outcome* outcome);
+/// Losses of a step, by logical shard: `count` doubles each.
+struct ShardLosses {
+  double* at = nullptr;
+  int count = 0, shards = 1;
+};
+
+/// One block decides, when norm, losses, the tables' gradients and the sort of the ids are done. Leaves the sums of the
+/// shards' losses, by the binary tree over them, where the first shard's were. `clip_norm`: infinite for none.
+/// `stopped`, in device memory: 0 until a step was not finite, then 1, and no later step proceeds.
+void verdict(cudaStream_t stream, const double* partial, const ShardLosses& losses, const SparseLimits& limits,
+             double clip_norm, uint32_t* stopped, Outcome* outcome);
 
 /// A dense weight [rows, cols] and its copy in bf16 [rows, ld], ld a multiple of 8, padded with zeros.
 struct LowCopy {

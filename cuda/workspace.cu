@@ -14,8 +14,9 @@ int64_t pooled_ld(const Value& value, DType dtype) {
 }  // namespace
 
 Workspace::Workspace(const JobPlan& plan)
-    : training_layout(plan.training, plan.training_room, StepControl::bytes(plan.model.tables().size())),
-      scoring_layout(plan.scoring, plan.scoring_room, sizeof(DeviceStep)),
+    : training_layout(plan.training, plan.job.shards, plan.training_room,
+                      StepControl::bytes(plan.model.tables().size(), static_cast<size_t>(plan.job.shards))),
+      scoring_layout(plan.scoring, 1, plan.scoring_room, sizeof(DeviceStep)),
       slots{{plan.training, training_layout}, {plan.training, training_layout}},
       scoring_slot(plan.scoring, scoring_layout) {
   for (Slot& slot : slots) slot.reserve(memory);
@@ -29,20 +30,20 @@ Workspace::Workspace(const JobPlan& plan)
     const DType dtype = plan.training.place(id).dtype;
     const int64_t ld = pooled_ld(graph.value(id), dtype);
     const bool copied = plan.same_as[f] == kNoValue;
-    const size_t bytes = static_cast<size_t>(plan.training.capacity * ld) * dtype_size(dtype);
+    const size_t bytes = static_cast<size_t>(training_layout.rows() * ld) * dtype_size(dtype);
     pooled_at_.push_back(copied ? memory.reserve("gradients of pooled embeddings", bytes) : 0);
     const StagedLayout::Ids& ids = training_layout.ids()[static_cast<size_t>(plan.ids_of[f])];
     features.push_back({plan.table_of[f], ids.list, ids.weighted, ids.capacity});
   }
   if (!features.empty())
-    sparse_at_ =
-        memory.reserve("sorted ids", SparseUpdate::bytes(plan.model.tables(), features, plan.training.capacity, 1));
+    sparse_at_ = memory.reserve(
+        "sorted ids", SparseUpdate::bytes(plan.model.tables(), features, training_layout.rows(), plan.job.shards));
   for (size_t s = 0; s < 2; ++s) {
     scratch_at_[s] = memory.reserve("working memory of kernels", Context::kScratch);
     blas_at_[s] = memory.reserve("working memory of matrix products", Context::kWorkspace);
   }
   norms_at_ = memory.reserve("the rest", kNormBlocks * sizeof(double));
-  outcome_at_ = memory.reserve("the rest", plan.result_bytes());
+  outcome_at_ = memory.reserve("the rest", plan.result_bytes(plan.job.shards));
   scores_at_ = memory.reserve("scores", plan.scores_bytes());
 }
 
@@ -59,10 +60,13 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
   side->workspace = memory.at<std::byte>(blas_at_[1]);
   norms = memory.at<double>(norms_at_);
   outcome = memory.at<Outcome>(outcome_at_);
-  losses = reinterpret_cast<double*>(outcome + 1);
+  losses = {.at = reinterpret_cast<double*>(outcome + 1),
+            .count = static_cast<int>(plan.training.graph.losses.size()),
+            .shards = plan.job.shards};
   scores = memory.at<float>(scores_at_);
   if (!features.empty())
-    sparse.emplace(plan.model.tables(), features, plan.training.capacity, 1, memory.at<void>(sparse_at_), stream);
+    sparse.emplace(plan.model.tables(), features, training_layout.rows(), plan.job.shards, memory.at<void>(sparse_at_),
+                   stream);
 
   const Graph &training = plan.training.graph, &scoring = plan.scoring.graph;
   for (size_t f = 0; f < features.size(); ++f) {
@@ -72,7 +76,7 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
       pooled.push_back(in_arena(plan.training, plan.same_as[f], arena));
     else
       pooled.push_back({.data = memory.at<void>(pooled_at_[f]),
-                        .rows = plan.training.capacity,
+                        .rows = training_layout.rows(),
                         .cols = training.value(id).cols,
                         .ld = pooled_ld(training.value(id), dtype),
                         .dtype = dtype});
@@ -80,18 +84,25 @@ void Workspace::allocate(const JobPlan& plan, cudaStream_t stream) {
   }
   DeviceBindings bindings{.arena = arena,
                           .params = plan.model.params_of(training),
-                          .param_gradients = plan.model.gradients_of(training),
                           .tables = plan.model.tables_of(training),
-                          .sparse_gradients = pooled,
-                          .losses = losses,
                           .relus = plan.fusions.relus,
                           .biases = plan.fusions.biases};
   for (const size_t at : signs_at_) bindings.signs.push_back(memory.at<void>(at));
+  const int64_t rows = plan.training.capacity;
   for (int s = 0; s < Accelerator::kDepth; ++s) {
-    bindings.inputs = slots[s].inputs();
     bindings.scalars = slots[s].scalars();
-    bindings.ids = slots[s].ids();
-    runners[s].emplace(plan.training, bindings, plan.job.seed);
+    for (int shard = 0; shard < plan.job.shards; ++shard) {
+      const int64_t first = shard * training_layout.shard_rows();
+      bindings.param_gradients = plan.model.gradients_of(training, gradient_of(shard));
+      bindings.losses = losses.at + shard * losses.count;
+      bindings.inputs = slots[s].inputs();
+      for (DeviceView& view : bindings.inputs) view = rows_of(view, first, rows);
+      bindings.ids = slots[s].ids();
+      for (DeviceIds& ids : bindings.ids) ids = rows_of(ids, first);
+      bindings.sparse_gradients = pooled;
+      for (DeviceView& view : bindings.sparse_gradients) view = rows_of(view, first, rows);
+      runners[s].push_back(std::make_unique<Runner>(plan.training, bindings, plan.job.seed));
+    }
   }
   scorer.emplace(plan.scoring,
                  DeviceBindings{.arena = arena,

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <bit>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -24,17 +26,22 @@ class Workspace {
   /// The ids of a slot, by feature.
   std::vector<DeviceIds> looked_up(const JobPlan& plan, int slot) const;
 
+  /// Which of the model's gradients a shard's goes to, in front of those that it is added to.
+  static int gradient_of(int shard) { return std::popcount(static_cast<unsigned>(shard)); }
+
   StagedLayout training_layout, scoring_layout;
   Slot slots[Accelerator::kDepth], scoring_slot;
   DeviceMemory memory;
   std::vector<DeviceFeature> features;  ///< by sparse gradient
   std::vector<DeviceView> pooled;
   std::optional<SparseUpdate> sparse;
-  std::optional<Runner> runners[Accelerator::kDepth], scorer;
+  std::vector<std::unique_ptr<Runner>> runners[Accelerator::kDepth];  ///< by logical shard
+  std::optional<Runner> scorer;
   std::optional<Products> products;  ///< of all streams
   std::byte *arena = nullptr, *scratch = nullptr, *workspace = nullptr;
-  std::optional<SideStream> side;              ///< for weight gradients
-  double *norms = nullptr, *losses = nullptr;  ///< losses lie behind the outcome
+  std::optional<SideStream> side;  ///< for weight gradients
+  double* norms = nullptr;
+  ShardLosses losses;  ///< behind the outcome
   Outcome* outcome = nullptr;
   float* scores = nullptr;               ///< by output of the scoring graph: eval_batch each
   Captured graphs[Accelerator::kDepth];  ///< one a slot: captured arguments never change

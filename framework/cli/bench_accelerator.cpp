@@ -26,7 +26,8 @@ struct Bench {
         data(c, rows, c.train.batch_size, kBatches, options.ids, &pool),
         state(c, graphs.training),
         ids_per_row(SyntheticBatches::list_lengths(c)),
-        job(accelerator_job({c, graphs, data.schema(), state, pool, shards, ids_per_row, options.launch})),
+        job(accelerator_job(
+            {c, graphs, data.schema(), state, pool, c.train.shards(true), ids_per_row, options.launch})),
         plan(make_plan(graphs.training, c.train.batch_size, job.dtype)),
         batches(c, plan, data.schema()),
         device(open_accelerator(job)) {
@@ -42,7 +43,6 @@ struct Bench {
   const Graphs graphs;
   const SyntheticBatches data;
   ModelState state;
-  const int64_t shards = 1;
   const std::map<std::string, double> ids_per_row;
   const AcceleratorJob job;
   const Plan plan;

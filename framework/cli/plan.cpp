@@ -109,9 +109,8 @@ void print_device_memory(const Config& config, const TableRows& rows, const JobS
   const SyntheticBatches shapes(config, rows, 1, 0);
   ModelState state(config, graphs.training);  // never written: it takes no memory
   ThreadPool pool(1);
-  const int64_t shards = size.logical_shards;
-  const auto regions =
-      plan_accelerator(accelerator_job({config, graphs, shapes.schema(), state, pool, shards, size.data.ids_per_row}));
+  const auto regions = plan_accelerator(
+      accelerator_job({config, graphs, shapes.schema(), state, pool, size.logical_shards, size.data.ids_per_row}));
   fmt::print("\npredicted memory of the GPU, {}\n", enum_name(config.train.precision));
   int64_t total = 0;
   for (const AcceleratorRegion& region : regions) {

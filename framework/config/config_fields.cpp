@@ -312,7 +312,8 @@ void TrainConfig::fields(Fields& f) {
   f("shuffle", shuffle, "order of the training rows, a function of seed and epoch");
   f("checkpoint", checkpoint, "when the state is written");
   f("init_from", init_from, "a run or bundle whose parameters are taken over by name");
-  f("logical_shards", logical_shards, "parts of a batch that are summed in a fixed order: a power of two")
+  f("logical_shards", logical_shards,
+    "parts of a batch that are summed in a fixed order: a power of two; auto: 8 on the CPU, 1 on a GPU")
       .min(1)
       .max(4096)
       .unset("auto");
@@ -333,10 +334,6 @@ void TrainConfig::check(const Node& node, Diagnostics& d) const {
   if (precision != Precision::fp32 && device == DeviceKind::cpu)
     d.error(Code::impossible_setting, node.find("precision")->at,
             std::string("`precision: ") + enum_name(precision) + "` needs `device: cuda`", "the CPU computes in fp32");
-  if (device == DeviceKind::cuda && logical_shards.value_or(1) > 1)
-    d.error(Code::impossible_setting, node.find("logical_shards")->at,
-            "`logical_shards: " + std::to_string(*logical_shards) + "` does not go with `device: cuda`",
-            "one GPU sums a batch as a whole: leave it out");
   if (max_steps && schedule.warmup_steps > *max_steps) {
     const Node* warmup = node.find_path("schedule.warmup_steps");
     d.warning(Code::long_warmup, warmup ? warmup->at : node.at,

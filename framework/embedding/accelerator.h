@@ -59,6 +59,7 @@ struct AcceleratorJob {
   DType dtype = DType::f32;         ///< of activations and weight copies: f32 or bf16
   bool tf32 = false;                ///< products of f32 in TF32
   int64_t batch = 0;                ///< most rows of a step
+  int shards = 1;                   ///< logical shards of a step, a power of two: one runs after the other
   int64_t eval_batch = 0;           ///< most rows of a call of `score`
   std::vector<IdsRoom> ids;         ///< by name: every feature that a graph looks up
   std::optional<double> clip_norm;  ///< of the dense gradients

@@ -139,6 +139,7 @@ AcceleratorJob accelerator_job(const TrainJob& job) {
   out.dtype = dtype_of(job.config);
   out.tf32 = job.config.train.precision == Precision::tf32;
   out.batch = job.config.train.batch_size;
+  out.shards = static_cast<int>(job.logical_shards);
   out.eval_batch = eval_batch_size(job.config);
   for (const FeatureInfo& feature : job.schema.features) {
     if (feature.kind == FeatureKind::dense) continue;

@@ -63,9 +63,6 @@ bool wants_accelerator(const Config& config) {
     throw ConfigError(std::string("train.precision is ") + enum_name(config.train.precision) +
                       ", which needs a GPU, and train.device auto found none: " + why +
                       ". Use --set train.precision=fp32");
-  if (wanted && config.train.logical_shards.value_or(1) > 1)
-    throw ConfigError("train.logical_shards is " + std::to_string(*config.train.logical_shards) +
-                      ", but one GPU sums a batch as a whole: leave it out, or use --device cpu");
   return wanted;
 }
 

@@ -54,14 +54,13 @@ struct TrainJob {
   const InputSchema& schema;
   ModelState& state;
   ThreadPool& pool;
-  const int64_t& logical_shards;                     ///< read by the first step: a checkpoint may know better
+  int64_t logical_shards;
   const std::map<std::string, double>& ids_per_row;  ///< by feature, as DataSize has them
   LaunchOptions launch = {};
 };
 
 /// Whether train.device asks for an accelerator: `auto` does where there is one. Throws ConfigError where it asks for
-/// one that the build has not, or for a precision or shards that the device has not; ResourceError without a usable
-/// GPU.
+/// one that the build has not, or for a precision that the device has not; ResourceError without a usable GPU.
 bool wants_accelerator(const Config& config);
 
 /// The device that train.device asks for. Throws ConfigError, ResourceError.

@@ -91,11 +91,11 @@ std::string device_text(const std::string& device) {
 }
 
 /// Predicts what the job takes and refuses one that does not fit.
-MemoryPlan checked_memory(const Config& config, const DataSize& data, const Graphs& graphs, int threads) {
-  const bool accelerated = wants_accelerator(config);
-  const int shards = config.train.shards(accelerated);
-  MemoryPlan plan = plan_memory(config, shard_plan(graphs.training, config, shards),
-                                make_plan(graphs.scoring, Forward::kBlock), {threads, shards, data, accelerated});
+MemoryPlan checked_memory(const Config& config, const DataSize& data, const Graphs& graphs, int threads,
+                          int64_t shards) {
+  MemoryPlan plan =
+      plan_memory(config, shard_plan(graphs.training, config, shards), make_plan(graphs.scoring, Forward::kBlock),
+                  {threads, static_cast<int>(shards), data, wants_accelerator(config)});
   require_memory(plan, memory_budget(config));
   return plan;
 }
@@ -115,13 +115,14 @@ class Trainer {
         data_(spec_, pool_.threads(), [&](const std::string& line) { printer.message(line); }),
         graphs_(build_graphs(config, table_rows(data_.transforms()))),
         data_size_(data_size(config, data_)),
-        memory_(checked_memory(config, data_size_, graphs_, pool_.threads())),
+        checkpoints_(dir.checkpoints(), static_cast<int>(config.train.checkpoint.keep)),
+        before_(options.resume ? checkpoints_.latest(warner()) : std::nullopt),
+        state_(begun_from(before_)),
+        memory_(checked_memory(config, data_size_, graphs_, pool_.threads(), state_.logical_shards)),
         weights_(config, graphs_.training),
         device_(open_train_device({config, graphs_, data_.schema(), weights_, pool_, state_.logical_shards,
                                    data_size_.ids_per_row, options.launch})),
-        evaluator_(config, device_->forward(), pool_),
-        checkpoints_(dir.checkpoints(), static_cast<int>(config.train.checkpoint.keep)) {
-    state_.logical_shards = config.train.shards(wants_accelerator(config));
+        evaluator_(config, device_->forward(), pool_) {
     state_.device = device_->name() == "cpu" ? device_->name() : device_->environment();
     state_.config = resolved_yaml(config);
     for (const Part part : {Part::train, Part::valid, Part::test})
@@ -136,7 +137,7 @@ class Trainer {
   }
 
   ExitCode run() {
-    if (!options_.resume || !resume()) initialize();
+    before_ ? resume() : initialize();
     write_file_atomically(dir_.config(), resolved_yaml(config_));  // after all that may refuse to go on
     write_environment();
     if (const int64_t warmup = config_.train.schedule.warmup_steps; warmup > total_steps_)
@@ -187,24 +188,29 @@ class Trainer {
     truncate_metrics_after(dir_.metrics(), 0);
   }
 
-  /// False where there is no checkpoint yet.
-  bool resume() {
-    const std::optional<Checkpoint> checkpoint = checkpoints_.latest(warner());
-    if (!checkpoint) return false;
-    RunState saved = run_state_from_json(checkpoint->state_json(), checkpoint->path());
-    check_same_config(config_, saved.config, checkpoint->path());
+  /// The state of a run that has not begun, but for what a checkpoint decides before the device is opened.
+  RunState begun_from(const std::optional<Checkpoint>& before) const {
+    RunState state;
+    state.logical_shards = before ? run_state_from_json(before->state_json(), before->path()).logical_shards
+                                  : config_.train.shards(wants_accelerator(config_));
+    return state;
+  }
+
+  void resume() {
+    RunState saved = run_state_from_json(before_->state_json(), before_->path());
+    check_same_config(config_, saved.config, before_->path());
     require_same_data(saved, state_);
     if (saved.device != state_.device)
       warn("this run was trained on " + device_text(saved.device) + " and goes on on " + device_text(state_.device) +
            ": what follows agrees with what would have been to a tolerance, not bit for bit");
     saved.device = state_.device;
-    load_tensors(checkpoint->tensors(), weights_.everything());
+    load_tensors(before_->tensors(), weights_.everything());
+    before_.reset();
     device_->upload();
     state_ = std::move(saved);
     saved_step_ = state_.step;
     truncate_metrics_after(dir_.metrics(), state_.step);
     printer_.message("resumed at step " + std::to_string(state_.step));
-    return true;
   }
 
   /// All steps that are left. Throws Stopped, after a checkpoint, when a signal comes.
@@ -395,12 +401,13 @@ class Trainer {
   Dataset data_;
   Graphs graphs_;
   DataSize data_size_;
+  CheckpointStore checkpoints_;
+  std::optional<Checkpoint> before_;  ///< what is resumed
+  RunState state_;
   MemoryPlan memory_;  // before anything large is allocated
   ModelState weights_;
-  RunState state_;
   std::unique_ptr<TrainDevice> device_;
   Evaluator evaluator_;
-  CheckpointStore checkpoints_;
   std::unique_ptr<RunLog> log_;
   std::vector<std::string> tasks_;
   int64_t steps_per_epoch_ = 0, total_steps_ = 0;

@@ -314,8 +314,6 @@ TEST(LoadConfig, checks_what_can_be_known_without_data) {
   EXPECT_THAT(one(y + u + "eval: {patience: 0}\n"), HasSubstr("`patience` is 0, it must be at least 1"));
   EXPECT_THAT(one(y + u + "train: {logical_shards: 6}\n"), HasSubstr("must be a power of two"));
   EXPECT_THAT(one(y + u + "train: {precision: bf16, device: cpu}\n"), HasSubstr("needs `device: cuda`"));
-  EXPECT_THAT(one(y + u + "train: {logical_shards: 4, device: cuda}\n"),
-              HasSubstr("`logical_shards: 4` does not go with `device: cuda`"));
   EXPECT_THAT(one(y + u + "train: {dense_optimizer: {type: sgd, nesterov: true}}\n"), HasSubstr("needs a `momentum`"));
   EXPECT_THAT(one(y + "features: {n: {type: dense, columns: [a]}, g: {type: id, columns: [b]}}\n"
                       "model: {m: {type: mlp, from: zzzzzz}}\n"),

@@ -43,7 +43,6 @@ const Misplaced kMistakes[] = {
     {kData + "train: {dense_optimizer: {type: adam, lr: @.nan}}\n", "", "`lr` must be finite"},
     {kData + "train: {dense_optimizer: {type: sgd, nesterov: @true}}\n", "", "needs a `momentum`"},
     {kData + "train: {logical_shards: @3}\n", "", "a power of two"},
-    {kData + "train: {logical_shards: @4, device: cuda}\n", "", "does not go with `device: cuda`"},
     {kData + "train: {precision: @bf16, device: cpu}\n", "", "needs `device: cuda`"},
     {kData, "@nonsense", "form key=value"},
     {kData, "@train.epochs=", "an override needs a value"},

@@ -242,10 +242,5 @@ TEST_F(CudaJob, TellsHowLongTheDeviceWaitedForABatch) {
   EXPECT_GE(step(40), 0.04);
 }
 
-TEST_F(CudaJob, RefusesShardsThatOneGpuWouldNotCompute) {
-  model_->config.train.logical_shards = 4;
-  EXPECT_THROW(Run(*this, DeviceKind::cuda), ConfigError);
-}
-
 }  // namespace
 }  // namespace mtrank

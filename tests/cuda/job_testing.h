@@ -58,7 +58,7 @@ class CudaJob : public TempDirTest {
       config_.train.device = kind;
       state_ = std::make_unique<ModelState>(config_, graphs_.training);
       device_ = open_train_device(
-          {config_, graphs_, test.model_->data->schema(), *state_, test.pool_, shards_, test.ids_per_row_, launch});
+          {config_, graphs_, test.model_->data->schema(), *state_, test.pool_, shards(), test.ids_per_row_, launch});
       device_->initialize(static_cast<uint64_t>(config_.seed));
       source_ = test.model_->data->train({.batch_size = kBatch, .shuffle = true, .seed = 1});
     }
@@ -86,8 +86,9 @@ class CudaJob : public TempDirTest {
     /// What its device was opened for.
     AcceleratorJob job() {
       return accelerator_job(
-          {config_, graphs_, test_.model_->data->schema(), *state_, test_.pool_, shards_, test_.ids_per_row_});
+          {config_, graphs_, test_.model_->data->schema(), *state_, test_.pool_, shards(), test_.ids_per_row_});
     }
+    int shards() const { return config_.train.shards(true); }
     uint64_t hash() {
       device_->download();
       Xxh64 hash;
@@ -99,7 +100,6 @@ class CudaJob : public TempDirTest {
     CudaJob& test_;
     Config config_;
     Graphs graphs_;
-    const int64_t shards_ = 1;
     std::unique_ptr<ModelState> state_;
     std::unique_ptr<TrainDevice> device_;
     std::unique_ptr<BatchSource> source_;

@@ -38,7 +38,7 @@ TEST(CudaStaging, RowsThatABatchLacksHaveNoIdsAndZeros) {
   if (!testing::has_device()) GTEST_SKIP() << "no CUDA device";
   const Plan plan = make_plan(model(), kCapacity);
   ASSERT_EQ(plan.ids.size(), 2u);
-  const StagedLayout layout(plan, {{"one"}, {.name = "list", .list = true, .weighted = true, .per_row = 2}}, 8);
+  const StagedLayout layout(plan, 1, {{"one"}, {.name = "list", .list = true, .weighted = true, .per_row = 2}}, 8);
   Slot slot(plan, layout);
   DeviceMemory memory;
   slot.reserve(memory);
@@ -71,6 +71,55 @@ TEST(CudaStaging, RowsThatABatchLacksHaveNoIdsAndZeros) {
               r < 2 ? std::vector<float>(x.begin() + (r + 1) * kCols, x.begin() + (r + 2) * kCols)
                     : std::vector<float>(kCols, 0.0f))
         << "row " << r;
+}
+
+TEST(CudaStaging, EveryLogicalShardHasAsManyRows) {
+  if (!testing::has_device()) GTEST_SKIP() << "no CUDA device";
+  const Plan plan = make_plan(model(), kCapacity);
+  const StagedLayout layout(plan, 2, {{"one"}, {.name = "list", .list = true, .weighted = true, .per_row = 2}}, 8);
+  const int64_t stride = layout.shard_rows();
+  EXPECT_EQ(stride, 16);
+  EXPECT_EQ(layout.rows(), 32);
+  Slot slot(plan, layout);
+  DeviceMemory memory;
+  slot.reserve(memory);
+  memory.allocate();
+  slot.bind(memory);
+  ThreadPool pool(2);
+  const std::vector<int32_t> one{7, 8, 9, 10, 11}, list{1, 2, 3, 4, 5, 6}, offsets{0, 2, 2, 3, 5, 6};
+  const std::vector<float> weights{.5, 1, 1.5, 2, 2.5, 3};
+  std::vector<float> x(kCapacity * kCols);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i + 1);
+  const View input{x.data(), kCapacity, kCols, kCols};
+  const IdsView ids[] = {{one.data(), nullptr, nullptr}, {list.data(), offsets.data(), weights.data()}};
+  for (const int64_t rows : {5, 1}) {  // 2 and 3; none and 1
+    slot.fill({.rows = rows, .inputs = {&input, 1}, .ids = ids, .scalars = {}}, pool);
+    slot.copy(nullptr, layout.bytes());
+    slot.unpack(nullptr);
+    MTRANK_CUDA(cudaDeviceSynchronize());
+    const auto single = read<int32_t>(slot.ids()[0].ids, 2 * stride);
+    const auto begins = read<int32_t>(slot.ids()[1].offsets, 2 * stride + 1);
+    const int64_t half = rows / 2;
+    for (int64_t r = 0; r < 2 * stride; ++r) {
+      const int64_t shard = r / stride, sample = shard * half + r % stride;
+      const bool padding = sample >= (shard == 0 ? half : rows);
+      EXPECT_EQ(single[static_cast<size_t>(r)], padding ? -1 : one[static_cast<size_t>(sample)]) << r;
+      const int32_t expected =
+          padding ? 0 : offsets[static_cast<size_t>(sample) + 1] - offsets[static_cast<size_t>(sample)];
+      EXPECT_EQ(begins[static_cast<size_t>(r) + 1] - begins[static_cast<size_t>(r)], expected) << r;
+      if (expected > 0) {
+        EXPECT_EQ(begins[static_cast<size_t>(r)], offsets[static_cast<size_t>(sample)]) << r;
+      }
+      const DeviceView& wide = slot.inputs()[0];
+      const auto values = read<float>(wide.as<float>() + r * wide.ld, kCols);
+      for (int64_t c = 0; c < kCols; ++c)
+        EXPECT_EQ(values[static_cast<size_t>(c)], padding ? 0 : x[static_cast<size_t>(sample * kCols + c)]) << r;
+    }
+    EXPECT_EQ(read<int32_t>(slot.ids()[1].ids, offsets[static_cast<size_t>(rows)]),
+              std::vector<int32_t>(list.begin(), list.begin() + offsets[static_cast<size_t>(rows)]));
+    EXPECT_EQ(read<float>(slot.ids()[1].weights, offsets[static_cast<size_t>(rows)]),
+              std::vector<float>(weights.begin(), weights.begin() + offsets[static_cast<size_t>(rows)]));
+  }
 }
 
 }  // namespace

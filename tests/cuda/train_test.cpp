@@ -88,6 +88,34 @@ TEST_F(CudaTrain, EveryWayToTheEndGivesTheSameFile) {
   EXPECT_TRUE(bundle("killed") == reference) << "killed and resumed (last exit " << code << ") it differs";
 }
 
+TEST_F(CudaTrain, ARunKeepsItsShardsWhereverItGoesOn) {
+  const auto shards = [](const std::string& run) {
+    int64_t found = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(*dir_ / run + "/checkpoints"))
+      found = Json::parse(read_text(entry.path().string() + "/state.json"))["logical_shards"];
+    return found;
+  };
+  const std::vector<std::string> half = {"--set", "train.max_steps=10", "--set", "train.checkpoint.every=5 steps"};
+  const auto go_on = [&](const std::string& run, const std::string& device) {
+    std::vector<std::string> more = half;
+    more.insert(more.end(), {"--device", device, "--resume"});
+    train(run, more);
+  };
+  const auto forget_the_end = [&](const std::string& run) {
+    std::filesystem::remove(*dir_ / run + "/model.safetensors");
+    for (const auto& entry : std::filesystem::directory_iterator(*dir_ / run + "/checkpoints"))
+      if (Json::parse(read_text(entry.path().string() + "/state.json"))["step"] == 10)
+        std::filesystem::remove_all(entry.path());
+  };
+  go_on("begun on the cpu", "cpu");
+  EXPECT_EQ(shards("begun on the cpu"), 8);
+  forget_the_end("begun on the cpu");
+  go_on("begun on the cpu", "cuda");
+  EXPECT_EQ(shards("begun on the cpu"), 8);
+  go_on("begun on the gpu", "cuda");
+  EXPECT_EQ(shards("begun on the gpu"), 1);
+}
+
 TEST_F(CudaTrain, MeasuresWhatTheCpuMeasures) {
   train("cpu", {"--device", "cpu"});
   train("fp32");

@@ -59,6 +59,7 @@ struct End {
   uint32_t lookups = 9;
   float heaviest = 1;
   double clip = kInfinity;
+  int shards = 1;
 };
 
 class Verdicts {
@@ -73,18 +74,23 @@ class Verdicts {
     const DeviceArray<uint32_t> largest(bits), table_of(std::vector<uint32_t>{0, 0}),
         lookups(std::vector<uint32_t>{end.lookups}), heaviest(std::vector<uint32_t>{math::detail::bits(end.heaviest)});
     const DeviceArray<cuda::Outcome> outcome(1);
-    cuda::verdict(nullptr, device_partial.get(), losses.get(), static_cast<int>(end.losses.size()),
+    cuda::verdict(nullptr, device_partial.get(),
+                  {losses.get(), static_cast<int>(end.losses.size()) / end.shards, end.shards},
                   {.largest = largest.get(),
                    .table_of = table_of.get(),
                    .lookups = lookups.get(),
                    .heaviest = heaviest.get(),
                    .features = 2},
                   end.clip, stopped_.get(), outcome.get());
+    losses_ = losses.values();
     return outcome.values()[0];
   }
+  /// As the last verdict left them.
+  const std::vector<double>& losses() const { return losses_; }
 
  private:
   DeviceArray<uint32_t> stopped_{std::vector<uint32_t>{0}};
+  std::vector<double> losses_;
 };
 
 TEST_F(CudaUpdates, AFiniteStepProceeds) {
@@ -96,6 +102,24 @@ TEST_F(CudaUpdates, AFiniteStepProceeds) {
   EXPECT_EQ(o.scale, 1.0f);
   EXPECT_EQ(verdict({.clip = 0.5}).scale, static_cast<float>(clip_factor(2, 0.5)));
   EXPECT_EQ(verdict({.clip = 10}).scale, 1.0f);
+}
+
+TEST_F(CudaUpdates, LossesOfShardsAreAddedByTheirTree) {
+  Verdicts verdict;
+  EXPECT_EQ(verdict({.losses = {1e16, 2, 1, 3, 1, 5, -1e16, 7}, .shards = 4}).finite, 1u);
+  EXPECT_EQ(verdict.losses()[0], (1e16 + 1) + (1 + -1e16));
+  EXPECT_EQ(verdict.losses()[1], 17);
+  EXPECT_EQ(verdict({.losses = {0, 0, kInfinity, 0}, .shards = 2}).finite, 0u);
+}
+
+TEST_F(CudaUpdates, AddsGradients) {
+  std::vector<float> to(2052), from(2052);
+  for (size_t i = 0; i < to.size(); ++i) to[i] = static_cast<float>(i), from[i] = 1 / static_cast<float>(i + 1);
+  const DeviceArray<float> on_device(to), other(from);
+  cuda::add_gradient(nullptr, on_device.get(), other.get(), 2048);
+  const std::vector<float> sum = on_device.values();
+  for (size_t i = 0; i < to.size(); ++i) ASSERT_EQ(sum[i], i < 2048 ? to[i] + from[i] : to[i]) << i;
+  cuda::add_gradient(nullptr, on_device.get(), other.get(), 0);
 }
 
 TEST_F(CudaUpdates, WhatIsNotFiniteStopsThisStepAndAllThatFollow) {
@@ -227,13 +251,16 @@ TEST_F(CudaUpdates, CopiesInBf16ArePaddedWithZerosAndMoveWithTheWeights) {
 }
 
 TEST_F(CudaUpdates, TheControlHoldsTheStepsOfTheTables) {
-  std::vector<OptimizerStep> memory(cuda::StepControl::bytes(2) / sizeof(OptimizerStep) + 1);
+  std::vector<OptimizerStep> memory(cuda::StepControl::bytes(2, 4) / sizeof(OptimizerStep) + 1);
   auto* control = new (memory.data()) cuda::StepControl;
   const OptimizerSettings s("adam", OptimizerUse::tables);
   cuda::set_table_steps(*control, 1, s, 0.5, 0.1, 3);
   EXPECT_EQ(control->tables()[2].decay, 0.5f);
   EXPECT_EQ(control->tables()[3].decay, 0.0f);
   EXPECT_EQ(control->tables()[3].own, s.info().step(s, s.lr * 0.1, 3, 0).own);
+  EXPECT_EQ(static_cast<const void*>(control->shards(2)), control->tables() + 4);
+  EXPECT_EQ(reinterpret_cast<const std::byte*>(control->shards(2) + 4),
+            reinterpret_cast<const std::byte*>(control) + cuda::StepControl::bytes(2, 4));
 }
 
 }  // namespace
