@@ -123,6 +123,7 @@ class CsvReader : public Reader {
     if (block.overlong) throw DataError(path_ + ": expected a header line with the names of the columns");
     const auto header = index.rows[0];
     const size_t header_end = std::min<size_t>(index.ends[header.first + header.fields - 1] + 1, block.size);
+    const int64_t line = first_line_ + lines(block, header.start);
     first_line_ += lines(block, header_end);
     rest_.insert(rest_.begin(), block.bytes.begin() + static_cast<ptrdiff_t>(header_end),
                  block.bytes.begin() + static_cast<ptrdiff_t>(block.size));
@@ -130,7 +131,8 @@ class CsvReader : public Reader {
     for (uint32_t f = 0; f < header.fields; ++f) {
       std::string_view name;
       if (!field(block, index, header, f, name))
-        throw DataError(path_ + ":1: text after the closing quote of column " + std::to_string(f + 1));
+        throw DataError(path_ + ":" + std::to_string(line) + ": text after the closing quote of column " +
+                        std::to_string(f + 1));
       columns_.emplace_back(name);
     }
   }

@@ -253,6 +253,8 @@ TEST(Csv, EmptyLinesBeforeTheHeaderAreSkippedHoweverMany) {
     const auto reader = open_reader(folder.write("a.csv", empty + "a,b\n1,2\n"), options);
     EXPECT_EQ(reader->columns(), (std::vector<std::string>{"a", "b"}));
     EXPECT_EQ(reader->first_line(), 1002);
+    const auto bad = folder.write("c.csv", empty + "a,\"b\"c\n1,2\n");
+    EXPECT_EQ(message([&] { open_reader(bad, options); }), bad + ":1001: text after the closing quote of column 2");
     const auto none = folder.write("b.csv", empty);
     EXPECT_EQ(message([&] { open_reader(none, options); }),
               none + ": expected a header line with the names of the columns");
