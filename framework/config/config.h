@@ -252,6 +252,8 @@ struct CheckpointConfig {
   void fields(Fields& f);
 };
 
+constexpr int64_t kMaxLogicalShards = 4096;
+
 struct TrainConfig {
   DeviceKind device = DeviceKind::automatic;
   Precision precision = Precision::fp32;

@@ -313,9 +313,10 @@ void TrainConfig::fields(Fields& f) {
   f("checkpoint", checkpoint, "when the state is written");
   f("init_from", init_from, "a run or bundle whose parameters are taken over by name");
   f("logical_shards", logical_shards,
-    "parts of a batch that are summed in a fixed order: a power of two; auto: 8 on the CPU, 1 on a GPU")
+    "parts of a batch that are summed in a fixed order: a power of two; auto: 8 on the CPU, 1 on a GPU, "
+    "where a run goes on what it began with")
       .min(1)
-      .max(4096)
+      .max(kMaxLogicalShards)
       .unset("auto");
   f("threads", threads, "worker threads; never changes a result").min(1).max(kMaxThreads).unset("auto");
   f("memory", memory, "budget; the machine's when not given").unset("auto");

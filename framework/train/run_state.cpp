@@ -1,7 +1,9 @@
 #include "framework/train/run_state.h"
 
+#include <bit>
 #include <nlohmann/json.hpp>
 
+#include "framework/config/config.h"
 #include "framework/core/error.h"
 
 namespace mtrank {
@@ -59,6 +61,10 @@ RunState run_state_from_json(const std::string& text, const std::string& path) {
     s.epoch = json.at("epoch").get<int64_t>();
     s.sample = json.at("sample").get<int64_t>();
     s.logical_shards = json.at("logical_shards").get<int64_t>();
+    if (s.logical_shards < 1 || s.logical_shards > kMaxLogicalShards ||
+        !std::has_single_bit(static_cast<uint64_t>(s.logical_shards)))
+      throw FileError("checkpoint " + path + ": its state.json is damaged: logical_shards is " +
+                      std::to_string(s.logical_shards));
     s.device = json.at("device").get<std::string>();
     if (!json.at("best").is_null()) s.best = json.at("best").get<double>();
     s.best_step = json.at("best_step").get<int64_t>();

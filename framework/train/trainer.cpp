@@ -117,12 +117,14 @@ class Trainer {
         data_size_(data_size(config, data_)),
         checkpoints_(dir.checkpoints(), static_cast<int>(config.train.checkpoint.keep)),
         before_(options.resume ? checkpoints_.latest(warner()) : std::nullopt),
-        state_(begun_from(before_)),
-        memory_(checked_memory(config, data_size_, graphs_, pool_.threads(), state_.logical_shards)),
+        saved_(before_ ? std::optional(run_state_from_json(before_->state_json(), before_->path())) : std::nullopt),
+        shards_(saved_ ? saved_->logical_shards : config.train.shards(wants_accelerator(config))),
+        memory_(checked_memory(config, data_size_, graphs_, pool_.threads(), shards_)),
         weights_(config, graphs_.training),
-        device_(open_train_device({config, graphs_, data_.schema(), weights_, pool_, state_.logical_shards,
-                                   data_size_.ids_per_row, options.launch})),
+        device_(open_train_device(
+            {config, graphs_, data_.schema(), weights_, pool_, shards_, data_size_.ids_per_row, options.launch})),
         evaluator_(config, device_->forward(), pool_) {
+    state_.logical_shards = shards_;
     state_.device = device_->name() == "cpu" ? device_->name() : device_->environment();
     state_.config = resolved_yaml(config);
     for (const Part part : {Part::train, Part::valid, Part::test})
@@ -188,26 +190,17 @@ class Trainer {
     truncate_metrics_after(dir_.metrics(), 0);
   }
 
-  /// The state of a run that has not begun, but for what a checkpoint decides before the device is opened.
-  RunState begun_from(const std::optional<Checkpoint>& before) const {
-    RunState state;
-    state.logical_shards = before ? run_state_from_json(before->state_json(), before->path()).logical_shards
-                                  : config_.train.shards(wants_accelerator(config_));
-    return state;
-  }
-
   void resume() {
-    RunState saved = run_state_from_json(before_->state_json(), before_->path());
-    check_same_config(config_, saved.config, before_->path());
-    require_same_data(saved, state_);
-    if (saved.device != state_.device)
-      warn("this run was trained on " + device_text(saved.device) + " and goes on on " + device_text(state_.device) +
+    check_same_config(config_, saved_->config, before_->path());
+    require_same_data(*saved_, state_);
+    if (saved_->device != state_.device)
+      warn("this run was trained on " + device_text(saved_->device) + " and goes on on " + device_text(state_.device) +
            ": what follows agrees with what would have been to a tolerance, not bit for bit");
-    saved.device = state_.device;
+    saved_->device = state_.device;
     load_tensors(before_->tensors(), weights_.everything());
     before_.reset();
     device_->upload();
-    state_ = std::move(saved);
+    state_ = *std::move(saved_);
     saved_step_ = state_.step;
     truncate_metrics_after(dir_.metrics(), state_.step);
     printer_.message("resumed at step " + std::to_string(state_.step));
@@ -403,6 +396,8 @@ class Trainer {
   DataSize data_size_;
   CheckpointStore checkpoints_;
   std::optional<Checkpoint> before_;  ///< what is resumed
+  std::optional<RunState> saved_;     ///< of it
+  const int64_t shards_;
   RunState state_;
   MemoryPlan memory_;  // before anything large is allocated
   ModelState weights_;

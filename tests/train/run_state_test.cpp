@@ -42,6 +42,20 @@ TEST(RunState, DamageNamesTheCheckpointAndTheField) {
   }
 }
 
+TEST(RunState, ShardsThatCannotBeAreDamage) {
+  for (const int64_t shards : {int64_t{-8}, int64_t{0}, int64_t{6}, int64_t{8192}, int64_t{1} << 40}) {
+    RunState state;
+    state.logical_shards = shards;
+    try {
+      run_state_from_json(to_json(state), "runs/a/step-7");
+      ADD_FAILURE() << shards;
+    } catch (const FileError& e) {
+      EXPECT_THAT(e.what(),
+                  HasSubstr("runs/a/step-7: its state.json is damaged: logical_shards is " + std::to_string(shards)));
+    }
+  }
+}
+
 TEST(RunState, NamesTheDataThatChanged) {
   RunState saved;
   saved.data_fingerprints = {{"train", "1"}, {"valid", "2"}, {"test", "3"}};
