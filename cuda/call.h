@@ -52,8 +52,8 @@ struct DeviceView {
   }
 };
 
-/// The ids of one feature on the device, one a row where `offsets` is null. Rows beyond the batch's own have none:
-/// ids of -1, or an empty list.
+/// The ids of one feature on the device, one a row, without weights, where `offsets` is null. Rows beyond the batch's
+/// own have none: ids of -1, or an empty list.
 struct DeviceIds {
   const int32_t* ids = nullptr;
   const int32_t* offsets = nullptr;  ///< [capacity + 1]
@@ -67,8 +67,8 @@ inline DeviceView rows_of(DeviceView view, int64_t first, int64_t count) {
   return view;
 }
 inline DeviceIds rows_of(DeviceIds ids, int64_t first) {
-  if (ids.offsets) return {ids.ids, ids.offsets + first, ids.weights};
-  return {ids.ids + first, nullptr, ids.weights ? ids.weights + first : nullptr};
+  (ids.offsets ? ids.offsets : ids.ids) += first;
+  return ids;
 }
 
 /// What changes from step to step, in device memory, so that captured arguments never change.
@@ -76,7 +76,7 @@ struct DeviceStep {
   uint64_t seed;
   uint64_t step;          ///< counts from 1
   uint64_t first_sample;  ///< number of the batch's first row among all samples
-  int64_t rows;           ///< of the batch; the rest of its capacity is padding
+  int64_t rows;           ///< of the batch, or of a shard of it; the rest of its capacity is padding
 };
 
 class Products;

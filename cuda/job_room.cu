@@ -36,8 +36,8 @@ std::string what_fits(const AcceleratorJob& job, size_t free) {
     return (train ? "train.batch_size: " + std::to_string(smaller.batch) : "") + (train && eval ? " with " : "") +
            (eval ? "eval.batch_size: " + std::to_string(smaller.eval_batch) : "") + " would fit";
   }
-  return "Not even a batch of one row fits: use fewer rows (`ids: hash`, `min_count`), a smaller dim, or an optimizer "
-         "with less state";
+  return std::string("Not even a batch of one row fits: use fewer rows (`ids: hash`, `min_count`), a smaller dim, ") +
+         (job.shards > 1 ? "fewer logical_shards, " : "") + "or an optimizer with less state";
 }
 
 }  // namespace

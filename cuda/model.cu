@@ -43,7 +43,7 @@ void DeviceModel::reserve(DeviceMemory& memory) {
   dense_at_.weights = memory.reserve("dense weights", dense);
   for (size_t s = 0; s < kMaxSlots; ++s)
     if (host_.slots[s]) dense_at_.slots[s] = memory.reserve("optimizer state of the dense weights", dense);
-  gradient_at_ = memory.reserve("gradients of the dense weights", dense * static_cast<size_t>(gradients_));
+  gradient_at_ = memory.reserve("gradients of the dense weights", float_bytes(gradient_stride() * gradients_));
   if (low_) {
     low_at_ = memory.reserve("dense weights in bf16", static_cast<size_t>(low_elements_) * sizeof(bf16));
     low_copies_at_ = memory.reserve("dense weights in bf16", LowCopies::bytes(low_copies_.size()));
@@ -64,7 +64,7 @@ void DeviceModel::bind(const DeviceMemory& memory, cudaStream_t stream) {
   for (size_t s = 0; s < kMaxSlots; ++s)
     if (host_.slots[s]) slots_[s] = memory.at<float>(dense_at_.slots[s]);
   // What lies between the weights is never written: it stays 0.
-  MTRANK_CUDA(cudaMemsetAsync(gradient_, 0, float_bytes(elements() * gradients_), stream));
+  MTRANK_CUDA(cudaMemsetAsync(gradient_, 0, float_bytes(gradient_stride() * gradients_), stream));
   if (low_) {
     for (size_t i = 0; i < low_copies_.size(); ++i) {
       low_copies_[i].from = weights_ + host_.layout->entries()[i].offset;
@@ -79,6 +79,8 @@ void DeviceModel::bind(const DeviceMemory& memory, cudaStream_t stream) {
       if (slots[s]) tables_[t].slots[s] = memory.at<float>(tables_at_[t].slots[s]);
   }
 }
+
+int64_t DeviceModel::gradient_stride() const { return round_up(elements(), 64); }
 
 std::vector<DeviceModel::Copy> DeviceModel::copies() const {
   const size_t dense = float_bytes(elements());

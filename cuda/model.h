@@ -31,7 +31,7 @@ class DeviceModel {
 
   int64_t elements() const { return host_.layout->elements(); }
   float* weights() const { return weights_; }
-  float* gradient(int i = 0) const { return gradient_ + i * elements(); }
+  float* gradient(int i = 0) const { return gradient_ + i * gradient_stride(); }
   const SlotPointers& slots() const { return slots_; }
   /// In the order of the training graph's tables; addresses once bound.
   const std::vector<DeviceTable>& tables() const { return tables_; }
@@ -44,6 +44,9 @@ class DeviceModel {
   std::vector<DeviceView> tables_of(const Graph& graph) const;
 
  private:
+  /// Elements from gradient to gradient: each begins at a multiple of 256 bytes, as much as products ask about.
+  int64_t gradient_stride() const;
+
   struct Copy {
     void *device, *host;
     size_t bytes;

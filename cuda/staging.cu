@@ -8,13 +8,15 @@
 namespace mtrank::cuda {
 namespace {
 
-constexpr size_t kAlign = 64;
+constexpr size_t kAlign = 256;  // as much as products ask about: a shard's rows begin like those of a whole batch
 constexpr size_t kAsItCame = SIZE_MAX;
 constexpr int64_t kShardAlign = 16;           // rows: those of one column begin at multiples of 64 bytes too
 constexpr int64_t kChunk = int64_t{1} << 18;  // bytes of a copying task
 
 /// Elements from row to row where rows begin at multiples of 64 bytes.
 int64_t padded(int64_t cols, DType dtype) { return round_up(cols, 64 / static_cast<int64_t>(dtype_size(dtype))); }
+
+size_t aligned(size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
 template <class T>
 __global__ void unpack_rows(const float* __restrict__ in, int64_t cols, T* __restrict__ out, int64_t ld,
@@ -63,7 +65,7 @@ StagedLayout::StagedLayout(const Plan& plan, int shards, std::vector<IdsRoom> ro
 
 size_t StagedLayout::take(size_t bytes) {
   const size_t at = bytes_;
-  bytes_ += (bytes + kAlign - 1) / kAlign * kAlign;
+  bytes_ += aligned(bytes);
   return at;
 }
 
@@ -86,7 +88,8 @@ Slot::Slot(const Plan& plan, const StagedLayout& layout) : plan_(plan), layout_(
     const int64_t cols = plan.graph.value(id).cols;
     const bool as_it_came = cols == 1 || (dtype == DType::f32 && padded(cols, dtype) == cols);
     unpacked_.push_back(as_it_came ? kAsItCame : unpacked_bytes_);
-    if (!as_it_came) unpacked_bytes_ += static_cast<size_t>(layout.rows() * padded(cols, dtype)) * dtype_size(dtype);
+    if (!as_it_came)
+      unpacked_bytes_ += aligned(static_cast<size_t>(layout.rows() * padded(cols, dtype)) * dtype_size(dtype));
   }
 }
 
@@ -149,8 +152,8 @@ void Slot::fill(const HostBatch& batch, ThreadPool& pool) {
     const IdsView& from = batch.ids[f];
     MTRANK_ASSERT(to.list == (from.offsets != nullptr));
     if (!to.list) {
+      MTRANK_ASSERT(!to.weighted && !from.weights);
       add_rows(to.ids, from.ids, 4, 0xff);
-      if (to.weighted) add_rows(to.weights, from.weights, 4, 0);
       continue;
     }
     const int32_t first = from.offsets[0];
@@ -180,9 +183,14 @@ void Slot::unpack(cudaStream_t stream) const {
     if (unpacked_[i] == kAsItCame) continue;
     const auto* from = reinterpret_cast<const float*>(device_ + layout_.inputs()[i].at);
     const DeviceView& to = inputs_[i];
-    const int64_t count = to.rows * to.cols;
-    with_type(to.dtype,
-              [&]<class T>(T) { launch_flat(unpack_rows<T>, count, stream, from, to.cols, to.as<T>(), to.ld, count); });
+    const int64_t count = plan_.capacity * to.cols;
+    for (int64_t s = 0; s < layout_.shards(); ++s) {
+      const int64_t first = s * layout_.shard_rows();
+      with_type(to.dtype, [&]<class T>(T) {
+        launch_flat(unpack_rows<T>, count, stream, from + first * to.cols, to.cols, to.as<T>() + first * to.ld, to.ld,
+                    count);
+      });
+    }
   }
 }
 

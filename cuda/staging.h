@@ -75,7 +75,8 @@ class Slot {
   }
   /// Copies the first `bytes` of it to the device.
   void copy(cudaStream_t stream, size_t bytes) const;
-  /// Turns wide inputs into rows that begin at multiples of 64 bytes, of the plan's dtype. One launch an input.
+  /// Turns wide inputs into rows that begin at multiples of 64 bytes, of the plan's dtype. One launch an input and
+  /// shard.
   void unpack(cudaStream_t stream) const;
 
   const std::vector<DeviceView>& inputs() const { return inputs_; }

@@ -19,7 +19,7 @@ namespace mtrank::cuda {
 /// What the host says of a step, copied to the device as it is. 2 OptimizerSteps a table follow it, of its touched rows
 /// and of the untouched, and a DeviceStep a logical shard.
 struct StepControl {
-  DeviceStep step;  ///< of the whole batch
+  DeviceStep step;  ///< of the whole batch: its rows end where those of the last shard do
   OptimizerStep dense;
 
   OptimizerStep* tables() { return reinterpret_cast<OptimizerStep*>(this + 1); }

@@ -64,7 +64,8 @@ class SparseUpdate {
                       int shards);
 
   /// `memory` holds `bytes(...)` bytes on a multiple of 256, and is written to on `stream`. Throws ResourceError where
-  /// the tables have 2^32 rows or more, a batch 2^31 ids or more, or more samples than its numbers leave room for.
+  /// the tables have 2^32 / shards rows or more, a batch 2^31 ids or more, or more samples than its numbers leave room
+  /// for.
   SparseUpdate(std::span<const DeviceTable> tables, std::span<const DeviceFeature> features, int64_t batch, int shards,
                void* memory, cudaStream_t stream);
 

@@ -153,6 +153,7 @@ struct TouchedInShards {
   }
   template <int N>
   __device__ __forceinline__ Columns<float, N> sum(int64_t column) const {
+    if (end == segment + 1) return part<N>(segment, column);
     ShardTree<N> tree;
     for (uint32_t s = segment; s < end; ++s) {
       const Columns<float, N> x = part<N>(s, column);

@@ -100,6 +100,7 @@ void add_dense(const Bench& bench, PhaseCosts& costs) {
   int slots = 0;
   for (const float* slot : bench.job.model.slots) slots += slot != nullptr;
   costs["norm and finite check"].bytes = bytes;
+  costs["fold gradients"].bytes = bytes * 3 * (bench.job.shards - 1);
   // Gradient, weight there and back, every slot there and back; the copy in bf16 is written, half as wide.
   costs["dense update"].bytes = bytes * (3 + 2 * slots + (bench.job.dtype == DType::bf16 ? 0.5 : 0));
 }

@@ -19,8 +19,8 @@ struct ShardTree {
 
   /// Where the part of shard `s` goes.
   MTRANK_HD float* next(uint32_t s) {
-    // a ^ b reaches as many bits as the level of the common parent.
-    while (depth > 1 && fewer_bits(shard[depth - 2] ^ shard[depth - 1], shard[depth - 1] ^ s)) merge();
+    // a ^ b has as many bits as the level of the common parent; of three ascending numbers no two have the same.
+    while (depth > 1 && (shard[depth - 2] ^ shard[depth - 1]) < (shard[depth - 1] ^ s)) merge();
     shard[depth] = s;
     return node[depth++];
   }
@@ -30,7 +30,6 @@ struct ShardTree {
   }
 
  private:
-  MTRANK_HD static bool fewer_bits(uint32_t a, uint32_t b) { return a < b && a < (a ^ b); }
   MTRANK_HD void merge() {
     --depth;
     for (int l = 0; l < N; ++l) node[depth - 1][l] += node[depth][l];

@@ -94,6 +94,21 @@ TEST_F(CudaBench, ProfilesEveryPartBesideTheCeilings) {
     EXPECT_GT(out["phases"][phase]["bytes"].get<double>(), 0) << phase;
 }
 
+TEST_F(CudaBench, ProfilesTheShardsOfAStepTogether) {
+  const auto profile = [&](const char* shards) {
+    const ProcessResult r = run("bench", {"--device", "cuda", "--rows-cap", "1000", "--steps", "2", "--threads", "2",
+                                          "--profile", "--ceiling-size", "64", "--json", dir_ / "out.json", "--set",
+                                          std::string("train.logical_shards=") + shards});
+    EXPECT_EQ(r.code, 0) << r.err;
+    return json();
+  };
+  const Json one = profile("1"), four = profile("4");
+  EXPECT_FALSE(one["phases"].contains("fold gradients"));
+  EXPECT_EQ(four["phases"]["fold gradients"]["bytes"],
+            9 * one["phases"]["norm and finite check"]["bytes"].get<double>());
+  EXPECT_EQ(four["ops"]["lookup"]["flops"], one["ops"]["lookup"]["flops"]);
+}
+
 TEST_F(CudaBench, ReadsBinaryFiles) {
   const ProcessResult made = testing::run_process(
       {{program(), "synth", "--like", dir_ / "c.yaml", "--rows-cap", "1000", "--rows", "200", "--out", dir_ / "files"},
@@ -111,6 +126,10 @@ TEST_F(CudaBench, PlansTheMemoryOfTheGpuWithoutOne) {
   ASSERT_EQ(r.code, 0) << r.err;
   for (const char* part : {"predicted memory of the host", "predicted memory of the GPU, fp32", "tables", "peak"})
     EXPECT_THAT(r.out, HasSubstr(part));
+  const ProcessResult four =
+      run("plan", {"--device", "cuda", "--vocabulary-rows", "100", "--set", "train.logical_shards=4"});
+  ASSERT_EQ(four.code, 0) << four.err;
+  EXPECT_THAT(four.out, HasSubstr("batch 32 in 4 shards of 8"));
 }
 
 TEST_F(CudaBench, DoctorNamesToolkitLibraryAndGpu) {

@@ -83,9 +83,9 @@ TEST_F(CudaJobShards, HaveTheSameBitsHoweverTheyAreLaunched) {
   }
 }
 
-/// The sum of two shards is that of two GPUs with one shard each, which is what lets a job go on on fewer of them.
-TEST_F(CudaJobShards, TwoAreTheSumOfTwoBatchesOfOne) {
-  use_shards(2);
+/// The gradient of four shards is the sum, by the tree, of those of four GPUs with a shard each.
+TEST_F(CudaJobShards, AreTheSumOfBatchesOfOneEach) {
+  use_shards(4);
   Run run(*this, DeviceKind::cpu);
   run.next();
   const InputSchema& schema = model_->data->schema();
@@ -103,20 +103,35 @@ TEST_F(CudaJobShards, TwoAreTheSumOfTwoBatchesOfOne) {
     EXPECT_TRUE(device->collect().finite);
     return device->gradient();
   };
-  const auto half = [&](int64_t first) {  // with the whole batch's sums of weights
+  const auto quarter = [&](int64_t number) {  // with the whole batch's sums of weights
+    const int64_t rows = kBatch / 4, first = number * rows;
     std::vector<View> inputs(whole.inputs.begin(), whole.inputs.end());
-    for (View& view : inputs) view = {view.row<float>(first), kBatch / 2, view.cols, view.ld};
+    for (View& view : inputs) view = {view.row<float>(first), rows, view.cols, view.ld};
     std::vector<IdsView> ids(whole.ids.begin(), whole.ids.end());
-    for (IdsView& view : ids) {
-      if (view.offsets)
-        view.offsets += first;
-      else
-        view.ids += first;
-    }
-    return gradient_of({kBatch / 2, whole.first_sample + static_cast<uint64_t>(first), inputs, ids, whole.scalars}, 1);
+    for (IdsView& view : ids) (view.offsets ? view.offsets : view.ids) += first;
+    return gradient_of({rows, whole.first_sample + static_cast<uint64_t>(first), inputs, ids, whole.scalars}, 1);
   };
-  const std::vector<float> all = gradient_of(whole, 2), left = half(0), right = half(kBatch / 2);
-  for (size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], left[i] + right[i]) << i;
+  const std::vector<float> all = gradient_of(whole, 4), a = quarter(0), b = quarter(1), c = quarter(2), d = quarter(3);
+  size_t in_another_order = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    ASSERT_EQ(all[i], (a[i] + b[i]) + (c[i] + d[i])) << i;
+    in_another_order += all[i] != a[i] + b[i] + c[i] + d[i];
+  }
+  EXPECT_GT(in_another_order, 0u);
+}
+
+TEST_F(CudaJobShards, ArePlannedBeforeAnythingIsTaken) {
+  model_->config.eval.batch_size = 1;
+  const auto bytes = [&](int64_t shards, const char* what) {
+    use_shards(shards);
+    Run run(*this, DeviceKind::cpu);
+    int64_t sum = 0;
+    for (const AcceleratorRegion& region : plan_accelerator(run.job()))
+      if (region.what == what) sum += region.bytes;
+    return sum;
+  };
+  EXPECT_LT(bytes(8, "activations"), bytes(1, "activations"));
+  EXPECT_EQ(bytes(8, "gradients of the dense weights"), 4 * bytes(1, "gradients of the dense weights"));
 }
 
 }  // namespace

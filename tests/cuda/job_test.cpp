@@ -198,6 +198,8 @@ TEST_F(CudaJob, AStepThatIsNotFiniteChangesNothingNorDoesTheNext) {
 }
 
 TEST_F(CudaJob, RepeatsTheBatchesThatAreThere) {
+  use({.model = "{deep: {type: mlp, from: features, hidden: [24], dropout: 0.3}}"});
+  model_->config.train.logical_shards = 2;
   Run run(*this, DeviceKind::cpu);
   Batch batches[Accelerator::kDepth];
   for (Batch& batch : batches) {

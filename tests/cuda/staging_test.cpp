@@ -110,6 +110,7 @@ TEST(CudaStaging, EveryLogicalShardHasAsManyRows) {
       if (expected > 0) {
         EXPECT_EQ(begins[static_cast<size_t>(r)], offsets[static_cast<size_t>(sample)]) << r;
       }
+      if (r % stride >= kCapacity) continue;  // which nothing reads
       const DeviceView& wide = slot.inputs()[0];
       const auto values = read<float>(wide.as<float>() + r * wide.ld, kCols);
       for (int64_t c = 0; c < kCols; ++c)

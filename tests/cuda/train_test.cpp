@@ -89,31 +89,27 @@ TEST_F(CudaTrain, EveryWayToTheEndGivesTheSameFile) {
 }
 
 TEST_F(CudaTrain, ARunKeepsItsShardsWhereverItGoesOn) {
-  const auto shards = [](const std::string& run) {
-    int64_t found = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(*dir_ / run + "/checkpoints"))
-      found = Json::parse(read_text(entry.path().string() + "/state.json"))["logical_shards"];
-    return found;
+  const auto checkpoint = [](const std::string& run, int step) {
+    return *dir_ / run + "/checkpoints/step-0000000000" + (step < 10 ? "0" : "") + std::to_string(step);
   };
-  const std::vector<std::string> half = {"--set", "train.max_steps=10", "--set", "train.checkpoint.every=5 steps"};
-  const auto go_on = [&](const std::string& run, const std::string& device) {
-    std::vector<std::string> more = half;
-    more.insert(more.end(), {"--device", device, "--resume"});
+  const auto go_on = [&](const std::string& run, const std::string& device, std::vector<std::string> more) {
+    more.insert(more.end(), {"--set", "train.max_steps=10", "--set", "train.checkpoint.every=5 steps", "--device",
+                             device, "--resume"});
     train(run, more);
+    return read_text(checkpoint(run, 10) + "/tensors.safetensors");
   };
-  const auto forget_the_end = [&](const std::string& run) {
+  /// Five steps on the CPU and five on the GPU.
+  const auto moved = [&](const std::string& run, const std::vector<std::string>& more) {
+    go_on(run, "cpu", more);
     std::filesystem::remove(*dir_ / run + "/model.safetensors");
-    for (const auto& entry : std::filesystem::directory_iterator(*dir_ / run + "/checkpoints"))
-      if (Json::parse(read_text(entry.path().string() + "/state.json"))["step"] == 10)
-        std::filesystem::remove_all(entry.path());
+    std::filesystem::remove_all(checkpoint(run, 10));
+    return go_on(run, "cuda", more);
   };
-  go_on("begun on the cpu", "cpu");
-  EXPECT_EQ(shards("begun on the cpu"), 8);
-  forget_the_end("begun on the cpu");
-  go_on("begun on the cpu", "cuda");
-  EXPECT_EQ(shards("begun on the cpu"), 8);
-  go_on("begun on the gpu", "cuda");
-  EXPECT_EQ(shards("begun on the gpu"), 1);
+  const std::vector<std::string> eight = {"--set", "train.logical_shards=8"};
+  const std::string reference = moved("eight everywhere", eight);
+  EXPECT_TRUE(moved("moved to the gpu", {}) == reference) << "what it was begun with is not what it goes on with";
+  EXPECT_EQ(Json::parse(read_text(checkpoint("moved to the gpu", 10) + "/state.json"))["logical_shards"], 8);
+  EXPECT_FALSE(go_on("eight on the gpu", "cuda", eight) == go_on("begun on the gpu", "cuda", {}));
 }
 
 TEST_F(CudaTrain, MeasuresWhatTheCpuMeasures) {

@@ -106,8 +106,9 @@ TEST_F(CudaUpdates, AFiniteStepProceeds) {
 
 TEST_F(CudaUpdates, LossesOfShardsAreAddedByTheirTree) {
   Verdicts verdict;
-  EXPECT_EQ(verdict({.losses = {1e16, 2, 1, 3, 1, 5, -1e16, 7}, .shards = 4}).finite, 1u);
-  EXPECT_EQ(verdict.losses()[0], (1e16 + 1) + (1 + -1e16));
+  EXPECT_EQ(verdict({.losses = {1e16, 2, 1, 3, -1e16, 5, 1, 7}, .shards = 4}).finite, 1u);
+  EXPECT_EQ(verdict.losses()[0], (1e16 + 1) + (-1e16 + 1));
+  EXPECT_NE(verdict.losses()[0], 1e16 + 1 - 1e16 + 1);
   EXPECT_EQ(verdict.losses()[1], 17);
   EXPECT_EQ(verdict({.losses = {0, 0, kInfinity, 0}, .shards = 2}).finite, 0u);
 }
