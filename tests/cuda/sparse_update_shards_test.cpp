@@ -83,21 +83,5 @@ TEST_F(CudaSparseUpdateShards, RowsThatNobodyLooksUpMoveOnce) {
                  .l2 = 0.1});
 }
 
-TEST_F(CudaSparseUpdateShards, TheSameBitsInAnyOrderOfThreads) {
-  const Case c{.name = "orders",
-               .optimizer = "rowwise_adagrad",
-               .tables = {{40, 16}, {300, 16}, {40, 3}},
-               .features = {{0, Kind::weighted, 30, 0.8}, {1, Kind::list, 3}, {2, Kind::single}},
-               .batch = 400,
-               .room = 400,
-               .shards = 4};
-  std::vector<std::vector<float>> first;
-  testing::in_several_orders([&] {
-    const auto got = on_gpu(c);
-    if (first.empty()) first = got;
-    EXPECT_EQ(got, first);
-  });
-}
-
 }  // namespace
 }  // namespace mtrank

@@ -123,18 +123,21 @@ TEST_F(CudaSparseUpdate, ChangesNothingWhereAStepMustNotProceed) {
 }
 
 TEST_F(CudaSparseUpdate, TheSameBitsInAnyOrderOfThreads) {
-  const Case c{.name = "orders",
-               .optimizer = "rowwise_adagrad",
-               .tables = {{40, 16}, {300, 16}, {40, 3}},
-               .features = {{0, Kind::weighted, 30, 0.8}, {1, Kind::list, 3}, {2, Kind::single}},
-               .batch = 400,
-               .room = 400};
-  std::vector<std::vector<float>> first;
-  testing::in_several_orders([&] {
-    const auto got = on_gpu(c);
-    if (first.empty()) first = got;
-    EXPECT_EQ(got, first);
-  });
+  for (const int shards : {1, 4}) {
+    const Case c{.name = "orders",
+                 .optimizer = "rowwise_adagrad",
+                 .tables = {{40, 16}, {300, 16}, {40, 3}},
+                 .features = {{0, Kind::weighted, 30, 0.8}, {1, Kind::list, 3}, {2, Kind::single}},
+                 .batch = 400,
+                 .room = 400,
+                 .shards = shards};
+    std::vector<std::vector<float>> first;
+    testing::in_several_orders([&] {
+      const auto got = on_gpu(c);
+      if (first.empty()) first = got;
+      EXPECT_EQ(got, first);
+    });
+  }
 }
 
 }  // namespace

@@ -34,17 +34,34 @@ std::vector<T> read(const void* from, int64_t n) {
   return out;
 }
 
+/// A slot of the model's batches on the device.
+struct Staged {
+  explicit Staged(int shards)
+      : layout(plan, shards, {{"one"}, {.name = "list", .list = true, .weighted = true, .per_row = 2}}, 8) {
+    slot.reserve(memory_);
+    memory_.allocate();
+    slot.bind(memory_);
+  }
+  void stage(const HostBatch& batch) {
+    slot.fill(batch, pool_);
+    slot.copy(nullptr, layout.bytes());
+    slot.unpack(nullptr);
+    MTRANK_CUDA(cudaDeviceSynchronize());
+  }
+
+  const Plan plan = make_plan(model(), kCapacity);
+  const StagedLayout layout;
+  Slot slot{plan, layout};
+
+ private:
+  DeviceMemory memory_;
+  ThreadPool pool_{2};
+};
+
 TEST(CudaStaging, RowsThatABatchLacksHaveNoIdsAndZeros) {
   if (!testing::has_device()) GTEST_SKIP() << "no CUDA device";
-  const Plan plan = make_plan(model(), kCapacity);
-  ASSERT_EQ(plan.ids.size(), 2u);
-  const StagedLayout layout(plan, 1, {{"one"}, {.name = "list", .list = true, .weighted = true, .per_row = 2}}, 8);
-  Slot slot(plan, layout);
-  DeviceMemory memory;
-  slot.reserve(memory);
-  memory.allocate();
-  slot.bind(memory);
-  ThreadPool pool(2);
+  Staged staged(1);
+  ASSERT_EQ(staged.plan.ids.size(), 2u);
   std::vector<int32_t> one{7, 8, 9, 10, 11}, list{90, 91, 1, 2, 3, 4, 5, 6, 12, 13}, offsets{0, 2, 4, 6, 8, 10};
   std::vector<float> weights{-1, -2, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4}, x(kCapacity * kCols);
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i + 1);
@@ -53,13 +70,11 @@ TEST(CudaStaging, RowsThatABatchLacksHaveNoIdsAndZeros) {
     const View input{x.data() + first * kCols, rows, kCols, kCols};
     const IdsView ids[] = {{one.data() + first, nullptr, nullptr},
                            {list.data(), offsets.data() + first, weights.data()}};
-    slot.fill({.rows = rows, .inputs = {&input, 1}, .ids = ids, .scalars = {}}, pool);
-    slot.copy(nullptr, layout.bytes());
-    slot.unpack(nullptr);
-    MTRANK_CUDA(cudaDeviceSynchronize());
+    staged.stage({.rows = rows, .inputs = {&input, 1}, .ids = ids, .scalars = {}});
   };
   stage(0, kCapacity);  // what it leaves must not be seen
   stage(1, 2);
+  const Slot& slot = staged.slot;
   EXPECT_EQ(read<int32_t>(slot.ids()[0].ids, kCapacity), (std::vector<int32_t>{8, 9, -1, -1, -1}));
   EXPECT_EQ(read<int32_t>(slot.ids()[1].offsets, kCapacity + 1), (std::vector<int32_t>{0, 2, 4, 4, 4, 4}));
   EXPECT_EQ(read<int32_t>(slot.ids()[1].ids, 4), (std::vector<int32_t>{1, 2, 3, 4}));
@@ -75,17 +90,11 @@ TEST(CudaStaging, RowsThatABatchLacksHaveNoIdsAndZeros) {
 
 TEST(CudaStaging, EveryLogicalShardHasAsManyRows) {
   if (!testing::has_device()) GTEST_SKIP() << "no CUDA device";
-  const Plan plan = make_plan(model(), kCapacity);
-  const StagedLayout layout(plan, 2, {{"one"}, {.name = "list", .list = true, .weighted = true, .per_row = 2}}, 8);
-  const int64_t stride = layout.shard_rows();
+  Staged staged(2);
+  const Slot& slot = staged.slot;
+  const int64_t stride = staged.layout.shard_rows();
   EXPECT_EQ(stride, 16);
-  EXPECT_EQ(layout.rows(), 32);
-  Slot slot(plan, layout);
-  DeviceMemory memory;
-  slot.reserve(memory);
-  memory.allocate();
-  slot.bind(memory);
-  ThreadPool pool(2);
+  EXPECT_EQ(staged.layout.rows(), 32);
   const std::vector<int32_t> one{7, 8, 9, 10, 11}, list{1, 2, 3, 4, 5, 6}, offsets{0, 2, 2, 3, 5, 6};
   const std::vector<float> weights{.5, 1, 1.5, 2, 2.5, 3};
   std::vector<float> x(kCapacity * kCols);
@@ -93,10 +102,7 @@ TEST(CudaStaging, EveryLogicalShardHasAsManyRows) {
   const View input{x.data(), kCapacity, kCols, kCols};
   const IdsView ids[] = {{one.data(), nullptr, nullptr}, {list.data(), offsets.data(), weights.data()}};
   for (const int64_t rows : {5, 1}) {  // 2 and 3; none and 1
-    slot.fill({.rows = rows, .inputs = {&input, 1}, .ids = ids, .scalars = {}}, pool);
-    slot.copy(nullptr, layout.bytes());
-    slot.unpack(nullptr);
-    MTRANK_CUDA(cudaDeviceSynchronize());
+    staged.stage({.rows = rows, .inputs = {&input, 1}, .ids = ids, .scalars = {}});
     const auto single = read<int32_t>(slot.ids()[0].ids, 2 * stride);
     const auto begins = read<int32_t>(slot.ids()[1].offsets, 2 * stride + 1);
     const int64_t half = rows / 2;
