@@ -26,7 +26,7 @@ class Workspace {
   /// The ids of a slot, by feature.
   std::vector<DeviceIds> looked_up(const JobPlan& plan, int slot) const;
 
-  /// Which of the model's gradients a shard's goes to, in front of those that it is added to.
+  /// Which of the model's gradients a shard's goes to: one behind those of the subtrees that are whole before it.
   static int gradient_of(int shard) { return std::popcount(static_cast<unsigned>(shard)); }
 
   StagedLayout training_layout, scoring_layout;
