@@ -123,8 +123,9 @@ void Job::stage(int s, const HostBatch& batch, int64_t step, double lr_factor) {
   for (int64_t i = 0; i < layout.shards(); ++i) {
     const StagedLayout::Shard shard = layout.shard(batch.rows, i);
     shards[i] = {job_.seed, 0, batch.first_sample + static_cast<uint64_t>(shard.from), shard.rows};
-    control.step = {job_.seed, 0, batch.first_sample, shard.to + shard.rows};
   }
+  const StagedLayout::Shard last = layout.shard(batch.rows, layout.shards() - 1);
+  control.step = {job_.seed, 0, batch.first_sample, last.to + last.rows};
   set_control(s, step, lr_factor);
   copy_to_device(s, work_->training_layout.bytes());
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cuda/launch.h"
+#include "framework/embedding/shard_tree.h"
 
 namespace mtrank::cuda {
 namespace {
@@ -70,8 +71,8 @@ size_t StagedLayout::take(size_t bytes) {
 }
 
 StagedLayout::Shard StagedLayout::shard(int64_t batch, int64_t s) const {
-  const int64_t from = batch * s / shards_;
-  return {from, s * shard_rows_, batch * (s + 1) / shards_ - from};
+  const int64_t from = shard_begin(batch, s, shards_);
+  return {from, s * shard_rows_, shard_begin(batch, s + 1, shards_) - from};
 }
 
 bool StagedLayout::holds(const HostBatch& batch) const {

@@ -8,6 +8,9 @@ namespace mtrank {
 
 constexpr int kMaxShardLevels = 16;  // 2^16 logical shards
 
+/// The first row of logical shard `s` of `shards`; the end of the shard before it. Their sizes differ by one at most.
+constexpr int64_t shard_begin(int64_t batch, int64_t s, int64_t shards) { return batch * s / shards; }
+
 /// A sum over logical shards by the binary tree over all of them, as N columns of each part arrive in ascending order:
 /// a stack of finished nodes, of which the two on top become one as soon as the next part lies outside their common
 /// parent. A shard without a part is left out.

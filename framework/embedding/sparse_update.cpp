@@ -42,7 +42,7 @@ void SparseUpdate::set_shards(int64_t batch) {
   batch_ = batch;
   shard_.resize(static_cast<size_t>(batch));
   for (int64_t s = 0; s < shards_; ++s)
-    std::fill(shard_.begin() + batch * s / shards_, shard_.begin() + batch * (s + 1) / shards_,
+    std::fill(shard_.begin() + shard_begin(batch, s, shards_), shard_.begin() + shard_begin(batch, s + 1, shards_),
               static_cast<uint16_t>(s));
 }
 
@@ -91,7 +91,7 @@ void SparseUpdate::add_hot_row(PerTable& t, int64_t row) {
     const int s = shard_[static_cast<size_t>(t.index.sample(source[static_cast<size_t>(i)]))];
     hot.shards.push_back(s);
     hot.begin.push_back(i);
-    const int64_t next_sample = batch_ * (s + 1) / shards_;
+    const int64_t next_sample = shard_begin(batch_, s + 1, shards_);
     i = std::partition_point(source.begin() + i, source.begin() + end,
                              [&](uint32_t x) { return t.index.sample(x) < next_sample; }) -
         source.begin();

@@ -7,6 +7,7 @@
 #include "framework/core/error.h"
 #include "framework/core/isa.h"
 #include "framework/core/reduce.h"
+#include "framework/embedding/shard_tree.h"
 
 namespace mtrank {
 namespace {
@@ -115,7 +116,7 @@ void TrainStep::set_profile(StepProfile* profile) {
 }
 
 std::pair<int64_t, int64_t> TrainStep::shard_rows(int64_t batch, int64_t shard) const {
-  return {batch * shard / shards_, batch * (shard + 1) / shards_};
+  return {shard_begin(batch, shard, shards_), shard_begin(batch, shard + 1, shards_)};
 }
 
 bool TrainStep::run_shard(const Batch& batch, int64_t shard, int thread, float* gradient, bool add) {
